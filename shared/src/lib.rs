@@ -1,1 +1,17 @@
-//! stub
+//! What every Grantry function shares.
+//!
+//! Modules import only to the left of this line:
+//! `domain <- ports <- catalogue, oauth, crypto, storage <- refresh <- http <- runtime`.
+//! The domain knows no clock, network, AWS or HTTP; only the adapters
+//! (`oauth::http_client`, `crypto::kms`, `storage::dynamodb`, `runtime`) do.
+
+pub mod catalogue;
+pub mod crypto;
+pub mod domain;
+pub mod events;
+pub mod http;
+pub mod oauth;
+pub mod ports;
+pub mod refresh;
+pub mod runtime;
+pub mod storage;

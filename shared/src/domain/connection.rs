@@ -1,0 +1,183 @@
+//! A connection: what one subject granted through one connector.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use super::scopes::ScopeList;
+use super::time::Timestamp;
+use super::token::{Account, Validity};
+
+/// Where a connection is kept: at most one per user, app and connector.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionKey {
+    /// The workspace of connector and user.
+    pub workspace: WorkspaceId,
+    /// The app the user connected in.
+    pub app: AppId,
+    /// Whose account it is.
+    pub user: UserId,
+    /// What it was granted through.
+    pub connector: ConnectorId,
+}
+
+/// A connection as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Where it is kept.
+    pub key: ConnectionKey,
+    /// 128 random bits (H-24). Survives a reconnect; a connection made after a disconnect has
+    /// another.
+    pub id: ConnectionId,
+    /// The life cycle.
+    pub status: ConnectionStatus,
+    /// Counts token sets. Every write that stores tokens names the generation it replaces, so
+    /// that an older set cannot overwrite a newer one (H-62).
+    pub generation: u64,
+    /// The connector's generation the grant belongs to (H-38).
+    pub connector_generation: u64,
+    /// The sealed token set; `None` once the hand-out has ended for good.
+    pub sealed: Option<Vec<u8>>,
+    /// How the access token stands in time.
+    pub validity: Validity,
+    /// Whether there is a refresh token.
+    pub refreshable: bool,
+    /// What the user was asked for.
+    pub requested_scopes: ScopeList,
+    /// What the provider says was granted.
+    pub granted_scopes: ScopeList,
+    /// Whose account it is at the provider, where its profile can tell.
+    pub account: Option<Account>,
+    /// When its next refresh is due; the due entry stands under the same instant.
+    pub due_at: Option<Timestamp>,
+    /// Attempts to refresh that have neither stored a token set nor ended cleanly. More than
+    /// the running one means that an earlier one crashed or lost its answer.
+    pub open_attempts: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// No attempt before this instant.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When the user first connected.
+    pub created_at: Timestamp,
+    /// When the user last went through the provider's consent.
+    pub connected_at: Timestamp,
+    /// When tokens were last refreshed.
+    pub refreshed_at: Option<Timestamp>,
+    /// When an app last read a token, to the hour.
+    pub last_read_at: Option<Timestamp>,
+}
+
+/// The life cycle of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionStatus {
+    /// Tokens are handed out and refreshed.
+    Active,
+    /// The provider refused the refresh token once. Not proven dead: one refusal may be the
+    /// provider's own fault (H-64).
+    Suspect {
+        /// When it was refused.
+        since: Timestamp,
+    },
+    /// Proven dead: only the user can repair it.
+    ReconnectRequired {
+        /// Why.
+        reason: ReconnectReason,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Disconnected by the user, an app or an admin; the provider may not know yet.
+    Revoking {
+        /// When the disconnect was asked for.
+        since: Timestamp,
+    },
+    /// Disconnected, and the provider's part is settled.
+    Disconnected {
+        /// How the provider's part ended.
+        outcome: RevocationOutcome,
+        /// When.
+        since: Timestamp,
+    },
+}
+
+impl ConnectionStatus {
+    /// Whether tokens may be refreshed and, while valid, handed out.
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Active | Self::Suspect { .. } => true,
+            Self::ReconnectRequired { .. } | Self::Revoking { .. } | Self::Disconnected { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether the subject has disconnected. To every caller that is as if there had never
+    /// been a connection.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Revoking { .. } | Self::Disconnected { .. } => true,
+            Self::Active | Self::Suspect { .. } | Self::ReconnectRequired { .. } => false,
+        }
+    }
+}
+
+/// Why a user must connect again; part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReconnectReason {
+    /// The connector asks for scopes the user was not asked for.
+    ScopesChanged,
+    /// The caller asks for scopes that were not granted.
+    MissingScopes,
+    /// The provider no longer accepts the grant.
+    GrantRevoked,
+    /// The access token expired and there is no refresh token.
+    RefreshExpired,
+    /// A rotated refresh token was lost between the provider's answer and the store.
+    RefreshOutcomeLost,
+    /// The connector's client or endpoints are no longer those the grant was made with.
+    ConnectorChanged,
+}
+
+impl ReconnectReason {
+    /// The reason as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScopesChanged => "scopes_changed",
+            Self::MissingScopes => "missing_scopes",
+            Self::GrantRevoked => "grant_revoked",
+            Self::RefreshExpired => "refresh_expired",
+            Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::ConnectorChanged => "connector_changed",
+        }
+    }
+}
+
+/// How the provider's part of a disconnect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationOutcome {
+    /// The provider confirmed, or did not know the token any more.
+    Revoked,
+    /// The provider offers no revocation.
+    Unsupported,
+    /// The provider did not confirm within a day.
+    Failed,
+}
+
+/// How long a worker may hold a connection's lease. Longer than the hard limit of every
+/// function that refreshes (15 s), so that no worker outlives its lease (H-66), plus the skew
+/// two clocks may have.
+pub const LEASE: Duration = Duration::from_secs(17);
+/// A lease is taken over this long after it ended at the earliest.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(2);
+
+/// The right of one attempt to refresh one connection, with the connection as it was when
+/// the lease was granted. Nothing read before is used (H-67).
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Owns the lease.
+    pub attempt: AttemptId,
+    /// As the lease's own answer gave it.
+    pub connection: Connection,
+}

@@ -1,0 +1,100 @@
+//! A workspace's OAuth client for one provider.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AppId, ConnectorId, ProviderId, WorkspaceId};
+use super::scopes::ScopeList;
+use super::time::Timestamp;
+
+/// A connector as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connector {
+    /// The workspace that owns it.
+    pub workspace: WorkspaceId,
+    /// Random; part of the connector's own redirect URI (H-06).
+    pub id: ConnectorId,
+    /// The name admins and users see.
+    pub name: String,
+    /// The catalogue entry, or `custom`.
+    pub provider: ProviderId,
+    /// Whose account it connects.
+    pub kind: ConnectorKind,
+    /// The OAuth client identifier.
+    pub client_id: String,
+    /// The OAuth client secret, sealed.
+    pub client_secret: ClientSecret,
+    /// The scopes a user is asked for.
+    pub scopes: ScopeList,
+    /// When a change of scopes makes users reconnect.
+    pub scope_policy: ScopePolicy,
+    /// Values for the provider's fields, such as a subdomain; the endpoints of `custom`.
+    pub config: BTreeMap<String, String>,
+    /// The apps that may use it; `None` for all apps of the workspace.
+    pub allowed_apps: Option<Vec<AppId>>,
+    /// Whether it is in use or going away.
+    pub status: ConnectorStatus,
+    /// Counts changes of endpoint or client. A grant of an earlier generation is never sent to
+    /// the endpoints of a later one (H-38).
+    pub generation: u64,
+    /// Counts changes of any kind; the ETag.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Connector {
+    /// Whether users of `app` may use the connector at all.
+    pub fn serves(&self, app: &AppId) -> bool {
+        let allowed = self
+            .allowed_apps
+            .as_ref()
+            .is_none_or(|apps| apps.contains(app));
+        allowed && self.status == ConnectorStatus::Enabled
+    }
+}
+
+/// Whose account a connector connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectorKind {
+    /// Each user connects their own.
+    User,
+}
+
+/// A sealed client secret and what may be shown of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSecret {
+    /// The envelope; opens under the connector's id and [`Connector::generation`].
+    pub sealed: Vec<u8>,
+    /// When it was last set.
+    pub set_at: Timestamp,
+    /// Its last four characters, unless it is too short to show any.
+    pub last_four: Option<String>,
+}
+
+/// When a change of a connector's scopes makes its users reconnect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopePolicy {
+    /// When the new list asks for something the user was not asked for.
+    #[default]
+    Widening,
+    /// When the list changed at all.
+    Strict,
+}
+
+/// The life cycle of a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorStatus {
+    /// In use.
+    Enabled,
+    /// Hand-out has stopped; grants are being revoked in the background until none is left.
+    Deleting {
+        /// When the deletion was asked for.
+        since: Timestamp,
+    },
+}

@@ -1,0 +1,120 @@
+//! What is told to the outside when something changed. No event carries a secret.
+
+use serde::{Deserialize, Serialize};
+
+use super::connection::ReconnectReason;
+use super::ids::{AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
+use super::time::Timestamp;
+
+/// One state change, as published on the stack's bus.
+///
+/// At least once: it is written with the state change, published after it, and published
+/// later if the first attempt was lost. Receivers de-duplicate by `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The same for every delivery of the same change.
+    pub id: EventId,
+    /// When the change was made.
+    pub time: Timestamp,
+    /// Where it was made.
+    pub workspace_id: WorkspaceId,
+    /// The connector concerned.
+    pub connector_id: ConnectorId,
+    /// What changed.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Change {
+    /// A user connected for the first time, or again after a disconnect.
+    #[serde(rename = "connection.connected")]
+    Connected(ConnectionRef),
+    /// A user went through the consent again.
+    #[serde(rename = "connection.reconnected")]
+    Reconnected(ConnectionRef),
+    /// A grant is proven dead.
+    #[serde(rename = "connection.reconnect_required")]
+    ReconnectRequired {
+        /// Whose connection.
+        #[serde(flatten)]
+        connection: ConnectionRef,
+        /// Why.
+        reason: ReconnectReason,
+    },
+    /// Hand-out has stopped for good.
+    #[serde(rename = "connection.disconnected")]
+    Disconnected(ConnectionRef),
+    /// An admin added a connector.
+    #[serde(rename = "connector.created")]
+    ConnectorCreated,
+    /// An admin changed a connector.
+    #[serde(rename = "connector.updated")]
+    ConnectorUpdated,
+    /// A connector and everything granted through it are gone.
+    #[serde(rename = "connector.deleted")]
+    ConnectorDeleted,
+}
+
+/// Which connection an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionRef {
+    /// The connection.
+    pub connection_id: ConnectionId,
+    /// The app it was made in.
+    pub app_id: AppId,
+    /// Whose it is.
+    pub user_id: UserId,
+}
+
+impl Change {
+    /// The EventBridge detail type.
+    pub fn detail_type(&self) -> &'static str {
+        match self {
+            Self::Connected(_) => "connection.connected",
+            Self::Reconnected(_) => "connection.reconnected",
+            Self::ReconnectRequired { .. } => "connection.reconnect_required",
+            Self::Disconnected(_) => "connection.disconnected",
+            Self::ConnectorCreated => "connector.created",
+            Self::ConnectorUpdated => "connector.updated",
+            Self::ConnectorDeleted => "connector.deleted",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_names_its_type_and_its_subject_flat() {
+        let event = Event {
+            id: EventId::parse("e1").unwrap(),
+            time: Timestamp::from_millis(0),
+            workspace_id: WorkspaceId::parse("w1").unwrap(),
+            connector_id: ConnectorId::parse("c1").unwrap(),
+            change: Change::ReconnectRequired {
+                connection: ConnectionRef {
+                    connection_id: ConnectionId::parse("k1").unwrap(),
+                    app_id: AppId::parse("a1").unwrap(),
+                    user_id: UserId::parse("u1").unwrap(),
+                },
+                reason: ReconnectReason::GrantRevoked,
+            },
+        };
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+                "connector_id": "c1", "type": "connection.reconnect_required",
+                "connection_id": "k1", "app_id": "a1", "user_id": "u1",
+                "reason": "grant_revoked",
+            })
+        );
+        assert_eq!(json["type"], event.change.detail_type());
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+}

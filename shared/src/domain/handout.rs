@@ -1,0 +1,241 @@
+//! Whether a stored connection may serve a look-up, decided at read time from the connector
+//! and the connection, so that a change of the connector rewrites no connection.
+
+use super::connection::{Connection, ConnectionStatus, ReconnectReason};
+use super::connector::{Connector, ScopePolicy};
+use super::scopes::ScopeList;
+
+/// What a subject's connection is worth under its connector as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Tokens may be handed out.
+    Connected,
+    /// The user has to connect again.
+    ReconnectRequired(ReconnectReason),
+    /// There is nothing to hand out.
+    NotConnected,
+}
+
+/// Judges `connection` under `connector`.
+///
+/// `wanted` are the scopes the caller asks for. A caller that names scopes is served as long
+/// as these were granted, also after the connector's list has changed.
+pub fn standing(
+    connector: &Connector,
+    connection: &Connection,
+    wanted: Option<&ScopeList>,
+) -> Standing {
+    match connection.status {
+        ConnectionStatus::Revoking { .. } | ConnectionStatus::Disconnected { .. } => {
+            return Standing::NotConnected;
+        }
+        ConnectionStatus::ReconnectRequired { reason, .. } => {
+            return Standing::ReconnectRequired(reason);
+        }
+        ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => {}
+    }
+    if connection.connector_generation != connector.generation {
+        return Standing::ReconnectRequired(ReconnectReason::ConnectorChanged);
+    }
+    match wanted {
+        Some(wanted) if !wanted.missing_from(&connection.granted_scopes).is_empty() => {
+            Standing::ReconnectRequired(ReconnectReason::MissingScopes)
+        }
+        None if scopes_changed(connector, connection) => {
+            Standing::ReconnectRequired(ReconnectReason::ScopesChanged)
+        }
+        Some(_) | None => Standing::Connected,
+    }
+}
+
+/// The scopes of the connector that the connection does not have.
+pub fn missing_scopes(connector: &Connector, connection: &Connection) -> ScopeList {
+    connector.scopes.missing_from(&connection.granted_scopes)
+}
+
+/// A scope the user was asked for and did not grant is the user's choice and no change;
+/// a scope the user was never asked for is one.
+fn scopes_changed(connector: &Connector, connection: &Connection) -> bool {
+    match connector.scope_policy {
+        ScopePolicy::Widening => {
+            let known = connection
+                .requested_scopes
+                .union(&connection.granted_scopes);
+            !connector.scopes.missing_from(&known).is_empty()
+        }
+        ScopePolicy::Strict => {
+            !connector
+                .scopes
+                .missing_from(&connection.requested_scopes)
+                .is_empty()
+                || !connection
+                    .requested_scopes
+                    .missing_from(&connector.scopes)
+                    .is_empty()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::connection::{ConnectionKey, RevocationOutcome};
+    use crate::domain::connector::{ClientSecret, ConnectorKind, ConnectorStatus};
+    use crate::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
+    use crate::domain::time::Timestamp;
+    use crate::domain::token::Validity;
+
+    const AT: Timestamp = Timestamp::from_millis(0);
+
+    fn scopes(text: &str) -> ScopeList {
+        ScopeList::parse(text.split(' ')).unwrap()
+    }
+
+    fn connector(list: &str) -> Connector {
+        Connector {
+            workspace: WorkspaceId::parse("w").unwrap(),
+            id: ConnectorId::parse("c").unwrap(),
+            name: "C".into(),
+            provider: ProviderId::parse("custom").unwrap(),
+            kind: ConnectorKind::User,
+            client_id: "id".into(),
+            client_secret: ClientSecret {
+                sealed: vec![],
+                set_at: AT,
+                last_four: None,
+            },
+            scopes: scopes(list),
+            scope_policy: ScopePolicy::Widening,
+            config: BTreeMap::new(),
+            allowed_apps: None,
+            status: ConnectorStatus::Enabled,
+            generation: 1,
+            version: 1,
+            created_at: AT,
+            updated_at: AT,
+        }
+    }
+
+    fn connection(requested: &str, granted: &str) -> Connection {
+        Connection {
+            key: ConnectionKey {
+                workspace: WorkspaceId::parse("w").unwrap(),
+                app: AppId::parse("a").unwrap(),
+                user: UserId::parse("u").unwrap(),
+                connector: ConnectorId::parse("c").unwrap(),
+            },
+            id: ConnectionId::parse("x").unwrap(),
+            status: ConnectionStatus::Active,
+            generation: 1,
+            connector_generation: 1,
+            sealed: None,
+            validity: Validity {
+                issued_at: AT,
+                expires_at: None,
+            },
+            refreshable: true,
+            requested_scopes: scopes(requested),
+            granted_scopes: scopes(granted),
+            account: None,
+            due_at: None,
+            open_attempts: 0,
+            failures: 0,
+            next_attempt_at: None,
+            created_at: AT,
+            connected_at: AT,
+            refreshed_at: None,
+            last_read_at: None,
+        }
+    }
+
+    const SCOPES_CHANGED: Standing = Standing::ReconnectRequired(ReconnectReason::ScopesChanged);
+
+    #[test]
+    fn widening_the_scopes_makes_users_reconnect_and_narrowing_does_not() {
+        let granted = connection("a b", "a b");
+        assert_eq!(
+            standing(&connector("a b c"), &granted, None),
+            SCOPES_CHANGED
+        );
+        assert_eq!(
+            standing(&connector("a"), &granted, None),
+            Standing::Connected
+        );
+        assert_eq!(
+            standing(&connector("b a"), &granted, None),
+            Standing::Connected
+        );
+    }
+
+    #[test]
+    fn a_strict_connector_makes_users_reconnect_on_any_change_but_order() {
+        let granted = connection("a b", "a b");
+        let strict = |list| Connector {
+            scope_policy: ScopePolicy::Strict,
+            ..connector(list)
+        };
+        assert_eq!(standing(&strict("a"), &granted, None), SCOPES_CHANGED);
+        assert_eq!(
+            standing(&strict("b a"), &granted, None),
+            Standing::Connected
+        );
+    }
+
+    #[test]
+    fn covered_scopes_are_served_after_a_widening_and_uncovered_ones_are_not() {
+        let granted = connection("a b", "a b");
+        let wide = connector("a b c");
+        assert_eq!(
+            standing(&wide, &granted, Some(&scopes("b"))),
+            Standing::Connected
+        );
+        assert_eq!(
+            standing(&wide, &granted, Some(&scopes("c"))),
+            Standing::ReconnectRequired(ReconnectReason::MissingScopes)
+        );
+    }
+
+    #[test]
+    fn a_scope_the_user_declined_is_missing_but_no_reason_to_ask_again() {
+        let partial = connection("a b", "a");
+        assert_eq!(
+            standing(&connector("a b"), &partial, None),
+            Standing::Connected
+        );
+        assert_eq!(missing_scopes(&connector("a b"), &partial), scopes("b"));
+    }
+
+    #[test]
+    fn h38_a_grant_of_an_earlier_generation_is_not_handed_out() {
+        let changed = Connector {
+            generation: 2,
+            ..connector("a")
+        };
+        assert_eq!(
+            standing(&changed, &connection("a", "a"), None),
+            Standing::ReconnectRequired(ReconnectReason::ConnectorChanged)
+        );
+    }
+
+    #[test]
+    fn a_disconnected_connection_is_as_if_it_had_never_been() {
+        for status in [
+            ConnectionStatus::Revoking { since: AT },
+            ConnectionStatus::Disconnected {
+                outcome: RevocationOutcome::Failed,
+                since: AT,
+            },
+        ] {
+            let gone = Connection {
+                status,
+                ..connection("a", "a")
+            };
+            assert_eq!(
+                standing(&connector("a"), &gone, None),
+                Standing::NotConnected
+            );
+        }
+    }
+}

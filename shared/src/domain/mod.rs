@@ -1,0 +1,17 @@
+//! The model: what a connector, an authorization session and a connection are, and which
+//! moves between their states are allowed. Pure data and decisions; no I/O, no clock, no AWS.
+
+pub mod app;
+pub mod connection;
+pub mod connector;
+pub mod event;
+pub mod handout;
+pub mod ids;
+pub mod plan;
+pub mod provider;
+pub mod refresh_policy;
+pub mod scopes;
+pub mod secret;
+pub mod session;
+pub mod time;
+pub mod token;

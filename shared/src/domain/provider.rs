@@ -1,0 +1,171 @@
+//! A provider as the OAuth code sees it: a catalogue entry whose placeholders are filled from a
+//! connector's `config`. Data only; no code anywhere asks which provider it is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::ids::ProviderId;
+
+/// A provider with every URL complete, for one connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The catalogue entry it was made from; `custom` for endpoints the admin gave.
+    pub id: ProviderId,
+    /// The provider's name for people.
+    pub name: String,
+    /// The issuer identifier (RFC 8414 section 2), when the provider publishes one. Compared
+    /// with the `iss` of a callback as a plain string (RFC 9207 section 2.4).
+    pub issuer: Option<String>,
+    /// Whether the provider promises `iss` in every authorization response, so that its
+    /// absence is an attack (RFC 9207 section 2.3).
+    pub iss_promised: bool,
+    /// Where the browser is sent.
+    pub authorize: Authorize,
+    /// Where codes and refresh tokens are redeemed.
+    pub token: TokenEndpointProfile,
+    /// How a grant is revoked; `None` when the provider offers no way.
+    pub revocation: Option<Revocation>,
+    /// How refresh tokens live and die here.
+    pub refresh: RefreshProfile,
+    /// Where the account's identity is read after a code was redeemed.
+    pub identity: Option<Identity>,
+    /// Values of the token response that an app needs to call the provider (for example
+    /// `instance_url`): name in `connection_config` to JSON pointer (RFC 6901).
+    pub captured: BTreeMap<String, String>,
+}
+
+/// The authorization request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorize {
+    /// The authorization endpoint.
+    pub url: Url,
+    /// Provider-specific parameters. Never one of the protocol's own (H-15).
+    pub params: BTreeMap<String, String>,
+    /// What stands between two scopes in the `scope` parameter.
+    pub scope_separator: String,
+    /// The name of the parameter that carries the scopes. Slack's user token wants another.
+    pub scope_param: String,
+    /// Whether PKCE with S256 is sent. Off only where a provider rejects it (H-05).
+    pub pkce: bool,
+}
+
+/// The token request and the shape of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenEndpointProfile {
+    /// The token endpoint.
+    pub url: Url,
+    /// How the client authenticates (RFC 6749 section 2.3.1).
+    pub auth: ClientAuth,
+    /// How the request body is encoded.
+    pub body: BodyEncoding,
+    /// Extra parameters of every token request.
+    pub params: BTreeMap<String, String>,
+    /// JSON pointer to the object that holds the tokens; empty for the whole answer.
+    pub token_path: String,
+    /// A member that is `false` when an HTTP 200 is an error in disguise (Slack's `ok`).
+    pub success_flag: Option<String>,
+    /// What separates scopes in the answer's `scope`.
+    pub scope_separator: String,
+}
+
+/// Client authentication at the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// `client_id` and `client_secret` in the body.
+    Post,
+    /// HTTP Basic with form-encoded credentials.
+    Basic,
+}
+
+/// The encoding of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyEncoding {
+    /// `application/x-www-form-urlencoded`, the standard.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// One way of revoking a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The revocation endpoint. With [`RevocationShape::DeletePath`] the text `{token}` in its
+    /// path stands for the token.
+    pub url: String,
+    /// The shape of the request.
+    pub shape: RevocationShape,
+    /// Which token is sent first. Where it is missing the other one is.
+    pub token: RevokedToken,
+}
+
+/// The shape of a revocation request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationShape {
+    /// RFC 7009: form post of `token` and `token_type_hint` with the client's authentication
+    /// in the body.
+    FormPost,
+    /// As `FormPost`, with HTTP Basic.
+    FormBasic,
+    /// A form post of `token` alone, without client authentication (Google).
+    TokenOnly,
+    /// A JSON post of `token` with HTTP Basic (Notion).
+    JsonBasic,
+    /// An empty post authorized by the token itself (Dropbox, Slack).
+    Bearer,
+    /// `DELETE` of a URL that contains the token (HubSpot).
+    DeletePath,
+    /// `DELETE` with HTTP Basic and `{"access_token": …}` (GitHub).
+    DeleteJsonBasic,
+}
+
+/// Which of a grant's tokens a revocation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokedToken {
+    /// The access token.
+    Access,
+    /// The refresh token.
+    Refresh,
+}
+
+/// How refresh tokens live and die at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshProfile {
+    /// What a refresh does to the refresh token.
+    pub rotation: Rotation,
+    /// An unused refresh token dies after this long.
+    pub idle_limit: Option<Duration>,
+    /// The access token's lifetime when the answer does not tell; `None` when such a token
+    /// does not expire.
+    pub assumed_lifetime: Option<Duration>,
+}
+
+/// What a refresh does to the refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It stays as it is.
+    None,
+    /// A new one comes with each answer and the old one keeps working.
+    Sliding,
+    /// The old one dies at once; using it again may revoke the grant.
+    Strict,
+    /// The old one may be used again for this long.
+    Grace(Duration),
+}
+
+/// Where the account behind a grant is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A resource to ask with the fresh access token; `None` to read the token response.
+    pub url: Option<Url>,
+    /// JSON pointer to the account's stable id.
+    pub id: String,
+    /// JSON pointer to something a person recognises, such as an e-mail address.
+    pub label: Option<String>,
+}

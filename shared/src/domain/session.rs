@@ -1,0 +1,107 @@
+//! An authorization session: one start → callback → completion round trip.
+//!
+//! The moves are methods that can refuse; the store repeats each check as a condition of its
+//! write, so that of two callers who race through the same move exactly one gets past.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
+use super::time::Timestamp;
+
+/// How long a user has from the start to the callback (H-02, H-04).
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a received code is kept for its completion (C6).
+pub const CODE_LIFETIME: Duration = Duration::from_secs(120);
+
+/// The SHA-256 of a ticket, state, cookie or completion code.
+pub type SecretHash = [u8; 32];
+
+/// The pending state of one round trip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizationSession {
+    /// Random; the readable half of ticket, state and completion code.
+    pub id: SessionId,
+    /// The workspace of the user who started.
+    pub workspace: WorkspaceId,
+    /// The app the user started from.
+    pub app: AppId,
+    /// The user who started, and the only one who can finish (H-01).
+    pub user: UserId,
+    /// What is being connected; the callback must come to this connector's path (H-06).
+    pub connector: ConnectorId,
+    /// The connector's generation when the flow began.
+    pub connector_generation: u64,
+    /// The issuer expected in the callback, recorded at the start (H-07).
+    pub issuer: Option<String>,
+    /// Whether a callback without `iss` is refused (H-07).
+    pub iss_promised: bool,
+    /// Where the browser goes in the end.
+    pub return_url: Url,
+    /// Passed on to the provider.
+    pub login_hint: Option<String>,
+    /// When the flow began.
+    pub created_at: Timestamp,
+    /// When the current stage ends. Checked here; the table's TTL only collects garbage.
+    pub expires_at: Timestamp,
+    /// How far the flow has come.
+    pub stage: Stage,
+}
+
+/// How far a flow has come. What exists only in one stage lives in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A ticket is out; nobody has followed it.
+    Started {
+        /// Of the ticket in the connect URL.
+        ticket: SecretHash,
+    },
+    /// The browser is at the provider.
+    Redirected(Redirected),
+    /// The provider sent the browser back with a code, which is kept and not yet redeemed.
+    Returned(Returned),
+    /// The code is being redeemed. A code is spent once: nobody may try again (C11).
+    Exchanging {
+        /// Of the completion code.
+        completion: SecretHash,
+    },
+    /// Connected. Kept so that a repeated completion gets the same answer (C7).
+    Completed {
+        /// Of the completion code.
+        completion: SecretHash,
+        /// What came of it.
+        connection: ConnectionId,
+    },
+    /// Over without a connection: denied, refused or failed.
+    Ended,
+}
+
+/// What is known while the browser is at the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirected {
+    /// Of the `state` parameter.
+    pub state: SecretHash,
+    /// Of the browser's cookie (H-03).
+    pub cookie: SecretHash,
+    /// The PKCE verifier, sealed for this session; `None` where the provider rejects PKCE.
+    pub verifier: Option<Vec<u8>>,
+}
+
+/// What is known once the provider has sent the browser back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// Of the completion code on the return URL.
+    pub completion: SecretHash,
+    /// The authorization code, sealed for this session.
+    pub code: Vec<u8>,
+    /// The PKCE verifier, as before.
+    pub verifier: Option<Vec<u8>>,
+}
+
+impl AuthorizationSession {
+    /// Whether the stage's time is over at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
+    }
+}
