@@ -1,0 +1,49 @@
+# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make;
+# everything else is installed, pinned, into .local and target inside the checkout.
+
+# Ports of the local stack: `make up AWS_PORT=5566`.
+AWS_PORT ?= 4566
+ISSUER_PORT ?= 4570
+PROVIDER_PORT ?= 4571
+APP_PORT ?= 4572
+
+# Which section of samconfig.toml `make deploy` reads, and template parameters to set.
+STAGE ?= default
+PARAMETERS ?=
+
+FUNCTIONS := $(notdir $(wildcard functions/*))
+
+.PHONY: help up logs test quick check fmt build deploy clean
+
+help: ## Lists the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+up: ## Runs Grantry on this machine, with a demo provider and app, until Ctrl-C
+	@python3 infra/local/up.py --aws-port $(AWS_PORT) --issuer-port $(ISSUER_PORT) --provider-port $(PROVIDER_PORT) --app-port $(APP_PORT)
+
+logs: ## Follows the functions' logs of the stack that `make up` runs
+	@python3 infra/local/logs.py --aws-port $(AWS_PORT)
+
+test: ## Runs every check and every test, end to end too
+	@python3 infra/local/test.py
+
+quick: ## Runs the tests that need no stack
+	@cargo test --locked -p shared -p grantry-tests --lib --test it
+
+check: ## Checks infra/template.yaml
+	@python3 infra/local/check.py
+
+fmt: ## Formats the Rust code
+	@cargo fmt --all
+
+build: ## Builds the functions for AWS (arm64) into target/lambda
+	@rustup target add aarch64-unknown-linux-gnu
+	@tools=$$(python3 infra/local/tools.py build) && \
+	PATH="$$tools/bin:$$PATH" cargo lambda build --locked --profile deploy --arm64 $(FUNCTIONS:%=-p %)
+
+deploy: build ## Builds, then deploys to the AWS account of the current credentials
+	@tools=$$(python3 infra/local/tools.py local) && \
+	SAM_CLI_TELEMETRY=0 "$$tools/bin/sam" deploy --config-file samconfig.toml --config-env $(STAGE) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+clean: ## Deletes everything built or installed into the checkout
+	@rm -rf target .local

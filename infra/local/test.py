@@ -1,0 +1,60 @@
+"""`make test`: every check there is, the end-to-end tests against a stack of their own.
+
+The last lines printed are cargo's, and its status is this program's.
+"""
+
+import tools
+
+tools.enter()
+
+import json  # noqa: E402  the line above may restart the script
+import os  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+
+import stack as local  # noqa: E402
+
+
+def main() -> int:
+    stack = local.Stack(tools.STATE / "test", "grantry-test", local.free_ports())
+    local.listen_for_interrupts()
+    try:
+        stack.claim()
+        with local.step("Checking the format"):
+            local.run(["cargo", "fmt", "--all", "--check"])
+        with local.step("Checking with clippy"):
+            local.run(["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+        with local.step("Checking the template"):
+            local.run([sys.executable, str(tools.ROOT / "infra" / "local" / "check.py")])
+        # Before the stack is up: compiling would slow what the tests time.
+        with local.step("Building the tests"):
+            local.run(["cargo", "test", "--workspace", "--locked", "--no-run"])
+        stack.start(local.build())
+        description = stack.folder / "stack.json"
+        description.write_text(json.dumps(stack.describe(), indent=2))
+        return cargo_test(description)
+    except local.Interrupted as signal:
+        print(f"\n{signal}: stopping.", file=sys.stderr)
+        return 130
+    except local.Failed as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
+    finally:
+        local.ignore_interrupts()
+        stack.stop()
+
+
+def cargo_test(description) -> int:
+    """Runs the tests with cargo's own output, in this process group so that Ctrl-C reaches them."""
+    env = {**os.environ, "GRANTRY_E2E_STACK": str(description)}
+    child = subprocess.Popen(["cargo", "test", "--workspace", "--locked"], cwd=tools.ROOT, env=env)
+    try:
+        return child.wait()
+    except local.Interrupted:
+        child.terminate()
+        child.wait()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
