@@ -22,13 +22,17 @@ def main() -> None:
         fresh = []
         for name in local.FUNCTIONS:
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/grantry/grantry-local/{name}", startTime=since)
-            fresh += [(event["timestamp"], name, event) for page in pages for event in page["events"] if event["eventId"] not in printed]
-        for timestamp, name, event in sorted(fresh, key=lambda line: line[0]):
+            for event in (event for page in pages for event in page["events"]):
+                # The emulator numbers no events, and opens a stream for each invocation.
+                line = (event["timestamp"], name, event["logStreamName"], event["message"])
+                if line not in printed:
+                    fresh.append(line)
+        for line in sorted(fresh, key=lambda line: line[0]):
+            since, name, _, message = line
             # The emulator puts the platform's own lines around each invocation.
-            if not event["message"].startswith(("START ", "END ", "REPORT ")):
-                print(f"{name:16} {event['message']}", flush=True)
-            since = timestamp
-            printed.add(event["eventId"])
+            if not message.startswith(("START ", "END ", "REPORT ")):
+                print(f"{name:16} {message}", flush=True)
+            printed.add(line)
         time.sleep(1)
 
 

@@ -121,21 +121,24 @@ def _end_group(child: subprocess.Popen) -> None:
             os.killpg(child.pid, number)
         except ProcessLookupError:
             break
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            child.poll()
-            if not _group_lives(child.pid):
-                break
-            time.sleep(0.05)
+        if _await_end(child.pid, patience, child):
+            break
     child.wait()
 
 
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+def _await_end(group: int, patience: float, child: subprocess.Popen | None = None) -> bool:
+    """Whether a process group is gone, after waiting for that a while."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if child:
+            # Or it stays in the process table, dead.
+            child.poll()
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _start_time(pid: int) -> str:
@@ -187,6 +190,7 @@ class Processes:
             if record["started"] and _start_time(record["pid"]) == record["started"]:
                 print(f"Stopping {record_file.stem}, left over from a run that was killed.", flush=True)
                 os.killpg(record["pid"], signal.SIGKILL)
+                _await_end(record["pid"], 5)
             record_file.unlink()
 
 
