@@ -1,6 +1,9 @@
-"""Starts MiniStack with the corrections this stack needs, which is all that knows them.
+"""Starts MiniStack, corrected where this stack needs it to behave as AWS does.
 
-They rest on the pinned version's insides: look at each again when the pin moves.
+The corrections rest on the pinned version's insides: look at each again when the pin
+moves. Left as they are, because nothing here depends on them: a failed job is tried
+twice more whatever its function's settings say, and a job started by a schedule leaves
+nothing in the queue of failed jobs.
 """
 
 import socketserver

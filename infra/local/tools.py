@@ -25,7 +25,10 @@ PYTHON = (3, 11)
 
 def enter(name: str = "local") -> None:
     """Restarts the running script in environment `name`, unless it already runs there."""
-    environment = ensure(name)
+    try:
+        environment = ensure(name)
+    except KeyboardInterrupt:
+        sys.exit(130)
     if Path(sys.prefix).resolve() == environment.resolve():
         return
     python = str(environment / "bin" / "python")
