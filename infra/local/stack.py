@@ -200,15 +200,20 @@ class Processes:
 def build() -> Path:
     """Builds what the stack runs, for this machine, and answers where the demo is.
 
-    The functions are built without the demo beside them, as they are for AWS: in one
-    selection cargo would give them the features that only the demo asks for.
+    One selection for functions and demo: the demo asks more of tokio, and by itself would
+    compile that and everything above it, the AWS SDKs too, a second time. `test.py` checks
+    that the functions do not come to need what only the demo asks for.
     """
-    with step("Building the functions (release, for this machine)"):
-        packages = [argument for name in FUNCTIONS for argument in ("-p", name)]
-        for name, binary in _cargo_build([*packages, "--bins"]).items():
-            _place(binary, ROOT / "target" / "lambda" / name / "bootstrap")
-    with step("Building the demo issuer, provider and app"):
-        return _cargo_build(["-p", "testkit", "--bin", "demo"])["demo"]
+    with step("Building the functions and the demo (release, for this machine)"):
+        binaries = _cargo_build([*packages([*FUNCTIONS, "testkit"]), "--bins"])
+        for name in FUNCTIONS:
+            _place(binaries[name], ROOT / "target" / "lambda" / name / "bootstrap")
+    return binaries["demo"]
+
+
+def packages(names: list[str]) -> list[str]:
+    """The arguments that select packages for cargo."""
+    return [argument for name in names for argument in ("-p", name)]
 
 
 def _cargo_build(selection: list[str]) -> dict[str, Path]:

@@ -24,6 +24,8 @@ def main() -> int:
             local.run(["cargo", "fmt", "--all", "--check"])
         with local.step("Checking with clippy"):
             local.run(["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+        with local.step("Checking that the functions compile with their own features alone, as for AWS"):
+            local.run(["cargo", "check", "--locked", *local.packages(local.FUNCTIONS)])
         with local.step("Checking the template"):
             local.run([sys.executable, str(tools.ROOT / "infra" / "local" / "check.py")])
         # Before the stack is up: compiling would slow what the tests time.
