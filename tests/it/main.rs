@@ -1,1 +1,11 @@
-//! stub
+//! The integration tests in one binary, a file a capability.
+
+mod admin;
+mod connect;
+mod disconnect;
+mod isolation;
+mod lookup;
+mod refresh;
+mod store;
+mod telemetry;
+mod world;

@@ -1,1 +1,44 @@
-//! stub
+//! Who is connected to what: lists for users, for app back ends and for admins. Hands out no
+//! token and can open none.
+
+mod for_admin;
+mod for_user;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::get;
+use shared::http::identity::IdentityRules;
+use shared::ports::{Clock, Connections, Registry};
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct State {
+    /// Connectors and API keys.
+    pub registry: Arc<dyn Registry>,
+    /// Connections.
+    pub connections: Arc<dyn Connections>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Claim names.
+    pub identity: IdentityRules,
+}
+
+impl FromRef<State> for IdentityRules {
+    fn from_ref(state: &State) -> Self {
+        state.identity.clone()
+    }
+}
+
+/// The function's routes.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/me/connectors", get(for_user::mine))
+        .route("/v1/users/{user_id}/connections", get(for_user::of_user))
+        .route(
+            "/v1/connectors/{connector_id}/connections",
+            get(for_admin::of_connector),
+        )
+        .with_state(state)
+}

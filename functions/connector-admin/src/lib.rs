@@ -1,1 +1,63 @@
-//! stub
+//! The admin API: connectors, apps and API keys of a workspace, and the provider catalogue.
+
+mod apps;
+mod connectors;
+mod input;
+mod keys;
+mod providers;
+mod update;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::{delete, get, post};
+use shared::domain::address::AddressRules;
+use shared::crypto::vault::Vault;
+use shared::events::Publisher;
+use shared::http::identity::IdentityRules;
+use shared::ports::{Clock, Entropy, Registry};
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct State {
+    /// Apps, keys, connectors.
+    pub registry: Arc<dyn Registry>,
+    /// Seals client secrets.
+    pub vault: Arc<Vault>,
+    /// Tells of changes.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Claim names and the plan gate.
+    pub identity: IdentityRules,
+    /// Where browsers reach the API.
+    pub public_url: String,
+    /// Which addresses endpoints and return URLs may have.
+    pub address_rules: AddressRules,
+}
+
+impl FromRef<State> for IdentityRules {
+    fn from_ref(state: &State) -> Self {
+        state.identity.clone()
+    }
+}
+
+/// The function's routes.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/providers", get(providers::list))
+        .route("/v1/providers/{provider}", get(providers::view))
+        .route("/v1/connectors", post(connectors::create).get(connectors::list))
+        .route(
+            "/v1/connectors/{connector_id}",
+            get(connectors::view).patch(update::update).delete(connectors::delete),
+        )
+        .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
+        .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
+        .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
+        .with_state(state)
+}

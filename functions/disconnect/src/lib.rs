@@ -1,1 +1,67 @@
-//! stub
+//! Disconnecting: hand-out stops with the answer, the provider is told, what is left is erased.
+//! The same function tells providers again in the background, and works off connectors that
+//! are being deleted.
+
+mod background;
+mod disconnect;
+mod revoke;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::delete;
+use shared::domain::address::AddressRules;
+use shared::crypto::vault::Vault;
+use shared::events::Publisher;
+use shared::http::identity::IdentityRules;
+use shared::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
+
+pub use background::run;
+
+/// What routes and job need.
+#[derive(Clone)]
+pub struct State {
+    /// Connectors and API keys.
+    pub registry: Arc<dyn Registry>,
+    /// Connections.
+    pub connections: Arc<dyn Connections>,
+    /// Revocations and deletions that are due.
+    pub due: Arc<dyn DueTable>,
+    /// The workspaces' keys.
+    pub vault: Arc<Vault>,
+    /// The providers.
+    pub providers: Arc<dyn ProviderApi>,
+    /// Tells of what ended.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Claim names.
+    pub identity: IdentityRules,
+    /// Which addresses a connector's endpoints may have.
+    pub address_rules: AddressRules,
+}
+
+impl FromRef<State> for IdentityRules {
+    fn from_ref(state: &State) -> Self {
+        state.identity.clone()
+    }
+}
+
+/// The function's routes.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
+        .route(
+            "/v1/users/{user_id}/connections/{connector_id}",
+            delete(routes::by_app),
+        )
+        .route(
+            "/v1/connectors/{connector_id}/connections/{connection_id}",
+            delete(routes::by_admin),
+        )
+        .with_state(state)
+}

@@ -1,1 +1,30 @@
-//! stub
+//! The provider's return: checks, and keeps the sealed code. The code is not redeemed here;
+//! that waits until the user who finished is proven to be the user who started (H-01).
+
+mod callback;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use shared::ports::{Clock, Entropy, KeyService, Sessions};
+
+/// What the route needs. Nothing in it can open what it seals.
+#[derive(Clone)]
+pub struct State {
+    /// Authorization sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Seals the code.
+    pub keys: Arc<dyn KeyService>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The function's route.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/oauth/callback/{connector_id}", get(callback::callback))
+        .with_state(state)
+}

@@ -1,2 +1,24 @@
-//! stub
-fn main() {}
+//! The Lambda function `oauth-callback`.
+
+use std::sync::Arc;
+
+use oauth_callback::{State, router};
+use shared::runtime::lambda::{serve, with_telemetry};
+use shared::runtime::wiring::Wiring;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let wiring = Wiring::start().await?;
+    let state = State {
+        sessions: wiring.store(),
+        keys: wiring.kms(),
+        clock: Arc::clone(&wiring.clock),
+        entropy: Arc::clone(&wiring.entropy),
+    };
+    serve(with_telemetry(
+        router(state),
+        wiring.telemetry,
+        wiring.clock,
+    ))
+    .await
+}

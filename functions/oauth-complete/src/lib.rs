@@ -1,1 +1,61 @@
-//! stub
+//! The end of a connect flow: proves the user, redeems the code, stores the token set.
+
+mod complete;
+mod connect;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::post;
+use shared::domain::address::AddressRules;
+use shared::crypto::vault::Vault;
+use shared::events::Publisher;
+use shared::http::identity::IdentityRules;
+use shared::ports::{
+    Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
+};
+
+/// What the route needs.
+#[derive(Clone)]
+pub struct State {
+    /// Connectors.
+    pub registry: Arc<dyn Registry>,
+    /// Authorization sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Connections.
+    pub connections: Arc<dyn Connections>,
+    /// Takes tokens that nobody may have, to be revoked.
+    pub due: Arc<dyn DueTable>,
+    /// Opens the code and the verifier.
+    pub keys: Arc<dyn KeyService>,
+    /// The workspaces' keys.
+    pub vault: Arc<Vault>,
+    /// The providers.
+    pub providers: Arc<dyn ProviderApi>,
+    /// Tells of new connections.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Claim names.
+    pub identity: IdentityRules,
+    /// Where browsers reach the API.
+    pub public_url: String,
+    /// Which addresses a connector's endpoints may have.
+    pub address_rules: AddressRules,
+}
+
+impl FromRef<State> for IdentityRules {
+    fn from_ref(state: &State) -> Self {
+        state.identity.clone()
+    }
+}
+
+/// The function's route.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/me/connections/complete", post(complete::complete))
+        .with_state(state)
+}

@@ -47,6 +47,11 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// The connector's own redirect URI (H-06), to be registered at the provider.
+    pub fn redirect_uri(&self, public_url: &str) -> String {
+        format!("{public_url}/oauth/callback/{}", self.id)
+    }
+
     /// Whether users of `app` may use the connector at all.
     pub fn serves(&self, app: &AppId) -> bool {
         let allowed = self

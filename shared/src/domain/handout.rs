@@ -4,6 +4,7 @@
 use super::connection::{Connection, ConnectionStatus, ReconnectReason};
 use super::connector::{Connector, ScopePolicy};
 use super::scopes::ScopeList;
+use super::time::Timestamp;
 
 /// What a subject's connection is worth under its connector as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,18 @@ pub fn standing(
     }
 }
 
+/// What a list shows of `connection` at `now`: its standing, and that an expired access token
+/// without a refresh token is of no use any more.
+pub fn standing_at(connector: &Connector, connection: &Connection, now: Timestamp) -> Standing {
+    let expired = connection.validity.expires_at.is_some_and(|at| at <= now);
+    match standing(connector, connection, None) {
+        Standing::Connected if expired && !connection.refreshable => {
+            Standing::ReconnectRequired(ReconnectReason::RefreshExpired)
+        }
+        standing => standing,
+    }
+}
+
 /// The scopes of the connector that the connection does not have.
 pub fn missing_scopes(connector: &Connector, connection: &Connection) -> ScopeList {
     connector.scopes.missing_from(&connection.granted_scopes)
@@ -84,7 +97,6 @@ mod tests {
     use crate::domain::connection::{ConnectionKey, RevocationOutcome};
     use crate::domain::connector::{ClientSecret, ConnectorKind, ConnectorStatus};
     use crate::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
-    use crate::domain::time::Timestamp;
     use crate::domain::token::Validity;
 
     const AT: Timestamp = Timestamp::from_millis(0);

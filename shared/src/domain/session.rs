@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
+use super::secret::Secret;
 use super::time::Timestamp;
 
 /// How long a user has from the start to the callback (H-02, H-04).
@@ -17,6 +18,39 @@ pub const CODE_LIFETIME: Duration = Duration::from_secs(120);
 
 /// The SHA-256 of a ticket, state, cookie or completion code.
 pub type SecretHash = [u8; 32];
+
+/// A ticket, state or completion code as it travels: `<session>.<256 random bits>`. The first
+/// half finds the session and proves nothing; the second is compared by its hash.
+#[derive(Clone, Debug)]
+pub struct SessionToken {
+    /// Which session.
+    pub session: SessionId,
+    /// What proves it.
+    pub secret: Secret,
+}
+
+impl SessionToken {
+    /// The token as text.
+    pub fn to_secret(&self) -> Secret {
+        Secret::new(format!("{}.{}", self.session, self.secret.expose()))
+    }
+
+    /// Reads a token; `None` when the text does not have the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (session, secret) = text.split_once('.')?;
+        let session = SessionId::parse(session).ok()?;
+        (secret.len() == 43).then(|| Self {
+            session,
+            secret: Secret::new(secret),
+        })
+    }
+}
+
+/// The name of a flow's cookie. One a flow, so that two flows in one browser do not overwrite
+/// each other's; `__Host-` keeps sibling domains from setting it.
+pub fn cookie_name(session: &SessionId) -> String {
+    format!("__Host-grantry_{session}")
+}
 
 /// The pending state of one round trip.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,7 @@
-//! stub
+//! The HTTP edge: who calls, what they sent, and how a refusal reads.
+
+pub mod identity;
+pub mod page;
+pub mod problem;
+pub mod request;
+pub mod respond;

@@ -1,1 +1,47 @@
-//! stub
+//! Keeping tokens fresh: one engine for look-ups and for the scheduled sweep.
+//!
+//! The invariant: nobody sends a refresh token without holding the connection's lease, and what
+//! is sent comes from the lease's own answer. docs/ARCHITECTURE.md, "Refresh", has the reasons.
+
+mod attempt;
+mod on_demand;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use on_demand::{FreshTokens, NotFresh};
+pub use sweep::{DueOutcome, SweepReport};
+
+use crate::domain::address::AddressRules;
+use crate::crypto::vault::Vault;
+use crate::events::Publisher;
+use crate::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
+
+/// How long a rotated token set is offered to a store that does not answer.
+const STORE_BUDGET: Duration = Duration::from_secs(5);
+/// How long a look-up waits for somebody else's refresh.
+const WAIT_BUDGET: Duration = Duration::from_secs(5);
+
+/// Refreshes connections. Cheap to clone.
+#[derive(Clone)]
+pub struct RefreshEngine {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Connectors.
+    pub registry: Arc<dyn Registry>,
+    /// Connections and leases.
+    pub connections: Arc<dyn Connections>,
+    /// Due entries, and revocations of tokens that arrive for a connection that is gone.
+    pub due: Arc<dyn DueTable>,
+    /// Keys.
+    pub vault: Arc<Vault>,
+    /// The providers.
+    pub providers: Arc<dyn ProviderApi>,
+    /// Tells of connections that are proven dead.
+    pub publisher: Publisher,
+    /// Which addresses a connector's endpoints may have.
+    pub address_rules: AddressRules,
+}

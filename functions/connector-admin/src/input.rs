@@ -1,0 +1,92 @@
+//! Values that admins write, and the limits on them. Limits are in characters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use shared::catalogue;
+use shared::domain::address::AddressRules;
+use shared::domain::ids::{AppId, ProviderId};
+use shared::domain::provider::Provider;
+use shared::domain::scopes::ScopeList;
+use shared::domain::secret::Secret;
+use shared::http::problem::Problem;
+
+const MAX_NAME: usize = 100;
+const MAX_CLIENT_ID: usize = 512;
+const MAX_CLIENT_SECRET: usize = 2048;
+const MAX_ALLOWED_APPS: usize = 100;
+
+/// Scopes as a list, or as text with one scope a line.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ScopesInput {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl ScopesInput {
+    pub(crate) fn checked(&self) -> Result<ScopeList, Problem> {
+        let scopes = match self {
+            Self::List(entries) => ScopeList::parse(entries.iter().map(String::as_str)),
+            Self::Text(text) => ScopeList::parse(text.lines()),
+        };
+        scopes.map_err(|error| Problem::field("scopes", error.to_string()))
+    }
+}
+
+/// A name people see: trimmed, not empty, without control characters.
+pub(crate) fn name(text: &str) -> Result<String, Problem> {
+    let name = text.trim();
+    if !(1..=MAX_NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        let rule = format!("must be 1 to {MAX_NAME} characters without control characters");
+        return Err(Problem::field("name", rule));
+    }
+    Ok(name.to_owned())
+}
+
+/// An OAuth client identifier (RFC 6749 appendix A.1: printable ASCII).
+pub(crate) fn client_id(text: &str) -> Result<String, Problem> {
+    let id = text.trim();
+    if !is_printable(id, MAX_CLIENT_ID) {
+        let rule = format!("must be 1 to {MAX_CLIENT_ID} printable ASCII characters");
+        return Err(Problem::field("client_id", rule));
+    }
+    Ok(id.to_owned())
+}
+
+/// An OAuth client secret (RFC 6749 appendix A.2). Blanks around it are a slip of the paste.
+pub(crate) fn client_secret(secret: &Secret) -> Result<Secret, Problem> {
+    let text = secret.expose().trim();
+    if !is_printable(text, MAX_CLIENT_SECRET) {
+        let rule = format!("must be 1 to {MAX_CLIENT_SECRET} printable ASCII characters");
+        return Err(Problem::field("client_secret", rule));
+    }
+    Ok(Secret::new(text))
+}
+
+fn is_printable(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+/// The apps that may use a connector, each once.
+pub(crate) fn allowed_apps(apps: Vec<AppId>) -> Result<Vec<AppId>, Problem> {
+    if apps.len() > MAX_ALLOWED_APPS {
+        let rule = format!("must name at most {MAX_ALLOWED_APPS} apps");
+        return Err(Problem::field("allowed_apps", rule));
+    }
+    let mut seen = BTreeSet::new();
+    Ok(apps.into_iter().filter(|app| seen.insert(app.clone())).collect())
+}
+
+/// The provider with its placeholders filled.
+pub(crate) fn provider(
+    id: &ProviderId,
+    config: &BTreeMap<String, String>,
+    rules: AddressRules,
+) -> Result<Provider, Problem> {
+    catalogue::resolve(id, config, rules)
+        .map_err(|error| match error.field() {
+            Some(field) => Problem::field(format!("config.{field}"), error.to_string()),
+            None => Problem::field("provider", error.to_string()),
+        })
+}

@@ -1,0 +1,91 @@
+//! `/v1/apps/{app}/keys`: the API keys of an app's back end.
+
+use axum::extract;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shared::crypto::hash::{hash, random_id, random_secret};
+use shared::domain::app::{ApiKey, PresentedApiKey};
+use shared::domain::ids::{ApiKeyId, AppId};
+use shared::domain::time::Timestamp;
+use shared::http::identity::Admin;
+use shared::http::problem::Problem;
+use shared::http::request::{Json, PathIds};
+use shared::http::respond::{self, List};
+
+use crate::State;
+use crate::{apps, input};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Create {
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    id: &'a ApiKeyId,
+    name: &'a str,
+    created_at: Timestamp,
+    /// Only in the answer that makes the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
+impl<'a> View<'a> {
+    fn of(key: &'a ApiKey, shown: Option<&'a PresentedApiKey>) -> Self {
+        Self {
+            id: &key.id,
+            name: &key.name,
+            created_at: key.created_at,
+            key: shown.map(|shown| shown.key.expose()),
+        }
+    }
+}
+
+pub(crate) async fn create(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds(app): PathIds<AppId>,
+    Json(body): Json<Create>,
+) -> Result<Response, Problem> {
+    admin.may_change()?;
+    apps::read(&state, &admin, &app).await?;
+    let secret = random_secret(&*state.entropy);
+    let minted = PresentedApiKey::mint(admin.workspace.clone(), app.clone(), &secret);
+    let key = ApiKey {
+        workspace: admin.workspace,
+        app,
+        id: ApiKeyId::parse(random_id(&*state.entropy))?,
+        name: input::name(&body.name)?,
+        hash: hash(&minted.key),
+        created_at: state.clock.now(),
+    };
+    state.registry.add_api_key(&key).await?;
+    Ok(respond::json(StatusCode::CREATED, &View::of(&key, Some(&minted))))
+}
+
+pub(crate) async fn list(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds(app): PathIds<AppId>,
+) -> Result<Response, Problem> {
+    apps::read(&state, &admin, &app).await?;
+    let keys = state.registry.api_keys(&admin.workspace, &app).await?;
+    let items = keys.iter().map(|key| View::of(key, None)).collect();
+    Ok(respond::json(StatusCode::OK, &List { items, next_cursor: None }))
+}
+
+/// Works from the next request on: look-ups read the key's record strongly consistent.
+pub(crate) async fn remove(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds((app, key)): PathIds<(AppId, ApiKeyId)>,
+) -> Result<Response, Problem> {
+    admin.may_change()?;
+    if state.registry.remove_api_key(&admin.workspace, &app, &key).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(Problem::not_found())
+    }
+}

@@ -1,0 +1,74 @@
+//! How a connector reads in an answer. The secret does not.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use shared::domain::connector::{Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
+use shared::domain::ids::{AppId, ConnectorId, ProviderId};
+use shared::domain::scopes::ScopeList;
+use shared::domain::time::Timestamp;
+use shared::http::respond;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectorView<'a> {
+    id: &'a ConnectorId,
+    name: &'a str,
+    provider: &'a ProviderId,
+    kind: ConnectorKind,
+    client_id: &'a str,
+    client_secret_set_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_last_four: Option<&'a str>,
+    scopes: &'a ScopeList,
+    scope_policy: ScopePolicy,
+    config: &'a BTreeMap<String, String>,
+    allowed_apps: Option<&'a [AppId]>,
+    status: &'static str,
+    redirect_uri: String,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> ConnectorView<'a> {
+    pub(crate) fn of(connector: &'a Connector, public_url: &str) -> Self {
+        Self {
+            id: &connector.id,
+            name: &connector.name,
+            provider: &connector.provider,
+            kind: connector.kind,
+            client_id: &connector.client_id,
+            client_secret_set_at: connector.client_secret.set_at,
+            client_secret_last_four: connector.client_secret.last_four.as_deref(),
+            scopes: &connector.scopes,
+            scope_policy: connector.scope_policy,
+            config: &connector.config,
+            allowed_apps: connector.allowed_apps.as_deref(),
+            status: match connector.status {
+                ConnectorStatus::Enabled => "enabled",
+                ConnectorStatus::Deleting { .. } => "deleting",
+            },
+            redirect_uri: connector.redirect_uri(public_url),
+            created_at: connector.created_at,
+            updated_at: connector.updated_at,
+        }
+    }
+}
+
+/// A connector with its ETag.
+pub(crate) fn respond_with(
+    status: StatusCode,
+    connector: &Connector,
+    public_url: &str,
+) -> Response {
+    let mut response = respond::json(status, &ConnectorView::of(connector, public_url));
+    let etag = HeaderValue::from_str(&etag(connector)).expect("digits and quotes");
+    response.headers_mut().insert(header::ETAG, etag);
+    response
+}
+
+/// The version of a connector as an entity tag (RFC 9110 section 8.8.3).
+pub(crate) fn etag(connector: &Connector) -> String {
+    format!("\"{}\"", connector.version)
+}

@@ -1,0 +1,90 @@
+//! One disconnect, whoever asked for it.
+
+use shared::domain::connection::{Connection, ConnectionKey, RevocationOutcome};
+use shared::domain::event::Change;
+use shared::domain::time::Timestamp;
+use shared::events::connection_event;
+use shared::http::problem::{Code, Problem};
+use shared::ports::{Revocation, StoreError};
+
+use crate::State;
+use crate::revoke::{Settled, revoke};
+
+/// How often a disconnect starts over because a refresh or a reconnect came in between.
+const TRIES: usize = 5;
+
+/// What a disconnect came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disconnected {
+    /// There was nothing to disconnect any more (K9).
+    Before,
+    /// The provider's part is settled.
+    Settled(RevocationOutcome),
+    /// The provider has not confirmed; it is asked again in the background.
+    RevocationPending,
+}
+
+/// Disconnects what stands under `key`. When this returns, no token of it is handed out any
+/// more, whatever the provider says.
+pub(crate) async fn disconnect(
+    state: &State,
+    key: &ConnectionKey,
+) -> Result<Disconnected, Problem> {
+    for _ in 0..TRIES {
+        let connection = state.connections.connection(key).await?;
+        let Some(connection) = connection.filter(|connection| !connection.status.is_gone()) else {
+            return Ok(Disconnected::Before);
+        };
+        let now = state.clock.now();
+        if let Some(revocation) = stop(state, &connection, now).await? {
+            return Ok(tell_provider(state, &revocation).await);
+        }
+    }
+    Err(Problem::new(
+        Code::Conflict,
+        "the connection keeps changing; try again",
+    ))
+}
+
+/// Stops the hand-out; `None` when the connection has changed since it was read.
+pub(crate) async fn stop(
+    state: &State,
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<Revocation>, StoreError> {
+    let revocation = Revocation {
+        key: connection.key.clone(),
+        connection: connection.id.clone(),
+        sealed: connection.sealed.clone().unwrap_or_default(),
+        generation: connection.generation,
+        connector_generation: connection.connector_generation,
+        since: now,
+        settles_connection: true,
+    };
+    let event = connection_event(&*state.entropy, connection, Change::Disconnected, now);
+    if !state
+        .connections
+        .disconnect(connection, &revocation, &event)
+        .await?
+    {
+        return Ok(None);
+    }
+    state.publisher.publish(&event).await;
+    Ok(Some(revocation))
+}
+
+/// The first try, on the caller's time. Whatever goes wrong is the background's.
+pub(crate) async fn tell_provider(state: &State, revocation: &Revocation) -> Disconnected {
+    let work = state.due.revocation_work(revocation);
+    match revoke(state, &work, revocation).await {
+        Ok(Settled::Done(outcome)) => Disconnected::Settled(outcome),
+        Ok(Settled::Later) => Disconnected::RevocationPending,
+        Err(problem) => {
+            tracing::warn!(
+                connection.id = %revocation.connection, code = problem.code().as_str(),
+                "revocation is left to the background"
+            );
+            Disconnected::RevocationPending
+        }
+    }
+}

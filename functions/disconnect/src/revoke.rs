@@ -1,0 +1,142 @@
+//! One try to have a grant revoked at its provider.
+
+use std::time::Duration;
+
+use shared::catalogue;
+use shared::domain::connection::RevocationOutcome;
+use shared::domain::connector::Connector;
+use shared::domain::token::RevocationAnswer;
+use shared::http::problem::Problem;
+use shared::ports::{ClientCredentials, DueWork, Revocation};
+
+use crate::State;
+
+/// How long a provider is asked (K4).
+const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Whether anything is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Nothing; the ciphertext is erased.
+    Done(RevocationOutcome),
+    /// The provider is asked again later.
+    Later,
+}
+
+/// Asks the provider once and records what came of it. Idempotent: a provider that does not
+/// know the token any more counts as having revoked it.
+pub(crate) async fn revoke(
+    state: &State,
+    work: &DueWork,
+    revocation: &Revocation,
+) -> Result<Settled, Problem> {
+    let now = state.clock.now();
+    let age = now.since(revocation.since);
+    let answer = match ask(state, revocation).await? {
+        RevocationAnswer::TryLater { .. } if age >= GIVE_UP_AFTER => {
+            tracing::error!(connection.id = %revocation.connection, "revocation_failed");
+            return settle(state, work, revocation, RevocationOutcome::Failed).await;
+        }
+        answer => answer,
+    };
+    match answer {
+        RevocationAnswer::Revoked => {
+            settle(state, work, revocation, RevocationOutcome::Revoked).await
+        }
+        RevocationAnswer::Unsupported => {
+            settle(state, work, revocation, RevocationOutcome::Unsupported).await
+        }
+        RevocationAnswer::TryLater { after } => {
+            // Half its age again: often at first, hourly in the end.
+            let pause = after.unwrap_or(age / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            state
+                .due
+                .postpone_revocation(work, revocation, now.after(pause))
+                .await?;
+            Ok(Settled::Later)
+        }
+    }
+}
+
+async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer, Problem> {
+    let key = &revocation.key;
+    let connector = state
+        .registry
+        .connector(&key.workspace, &key.connector)
+        .await?;
+    // Tokens go to the endpoints they came from or nowhere (H-38).
+    let connector = match connector {
+        Some(connector) if connector.generation == revocation.connector_generation => connector,
+        _ => return Ok(RevocationAnswer::Unsupported),
+    };
+    if revocation.sealed.is_empty() {
+        return Ok(RevocationAnswer::Unsupported);
+    }
+    match open(state, &connector, revocation).await? {
+        Some((provider, client, tokens)) => {
+            Ok(state.providers.revoke(&provider, &client, &tokens).await)
+        }
+        None => Ok(RevocationAnswer::Unsupported),
+    }
+}
+
+type Opened = (
+    shared::domain::provider::Provider,
+    ClientCredentials,
+    shared::domain::token::TokenSet,
+);
+
+/// `None` when what is sealed does not open: a token nobody can read needs no revocation that
+/// anybody could make.
+async fn open(
+    state: &State,
+    connector: &Connector,
+    revocation: &Revocation,
+) -> Result<Option<Opened>, Problem> {
+    let keys = state.vault.keys(&revocation.key.workspace).await?;
+    let tokens = keys.open_tokens_of(
+        &revocation.connection,
+        revocation.generation,
+        &revocation.sealed,
+    );
+    let client_secret = keys.open_client_secret(connector);
+    let provider = catalogue::resolve(&connector.provider, &connector.config, state.address_rules);
+    match (tokens, client_secret, provider) {
+        (Ok(tokens), Ok(client_secret), Ok(provider)) => {
+            let client = ClientCredentials {
+                client_id: connector.client_id.clone(),
+                client_secret,
+            };
+            Ok(Some((provider, client, tokens)))
+        }
+        (tokens, client_secret, provider) => {
+            tracing::error!(
+                connection.id = %revocation.connection,
+                tokens = ?tokens.err(), client_secret = ?client_secret.err(), provider = ?provider.err(),
+                "a grant cannot be revoked"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The outcome is written before the work is removed, so that a crash in between repeats and
+/// does not forget.
+async fn settle(
+    state: &State,
+    work: &DueWork,
+    revocation: &Revocation,
+    outcome: RevocationOutcome,
+) -> Result<Settled, Problem> {
+    if revocation.settles_connection {
+        let now = state.clock.now();
+        state
+            .connections
+            .settle_revocation(&revocation.key, &revocation.connection, outcome, now)
+            .await?;
+    }
+    state.due.remove_revocation(work).await?;
+    Ok(Settled::Done(outcome))
+}

@@ -1,0 +1,84 @@
+//! The three who may disconnect: the user, an app's back end for its users, an admin.
+
+use axum::extract::{self, FromRequestParts as _, Request};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use shared::domain::connection::{ConnectionKey, RevocationOutcome};
+use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
+use shared::http::identity::{Admin, AppBackend, User};
+use shared::http::problem::Problem;
+use shared::http::request::PathIds;
+use shared::http::respond;
+
+use crate::State;
+use crate::disconnect::{Disconnected, disconnect};
+
+#[derive(Serialize)]
+struct Answer {
+    status: &'static str,
+    /// What the provider said; absent while it has not, and when there was nothing to revoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<RevocationOutcome>,
+}
+
+pub(crate) async fn by_user(
+    extract::State(state): extract::State<State>,
+    user: User,
+    PathIds(connector): PathIds<ConnectorId>,
+) -> Result<Response, Problem> {
+    let User {
+        workspace,
+        app,
+        user,
+    } = user;
+    let key = ConnectionKey {
+        workspace,
+        app,
+        user,
+        connector,
+    };
+    Ok(answer(&disconnect(&state, &key).await?))
+}
+
+pub(crate) async fn by_app(
+    extract::State(state): extract::State<State>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let AppBackend { workspace, app } = AppBackend::authenticate(&parts, &*state.registry).await?;
+    let PathIds((user, connector)) =
+        PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
+    let key = ConnectionKey {
+        workspace,
+        app,
+        user,
+        connector,
+    };
+    Ok(answer(&disconnect(&state, &key).await?))
+}
+
+pub(crate) async fn by_admin(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds((connector, connection)): PathIds<(ConnectorId, ConnectionId)>,
+) -> Result<Response, Problem> {
+    admin.may_change()?;
+    let found = state
+        .connections
+        .by_id(&admin.workspace, &connector, &connection)
+        .await?;
+    let found = found.ok_or_else(Problem::not_found)?;
+    Ok(answer(&disconnect(&state, &found.key).await?))
+}
+
+fn answer(disconnected: &Disconnected) -> Response {
+    let body = Answer {
+        status: "disconnected",
+        revocation: match disconnected {
+            Disconnected::Before | Disconnected::RevocationPending => None,
+            Disconnected::Settled(outcome) => Some(*outcome),
+        },
+    };
+    respond::json(StatusCode::OK, &body)
+}

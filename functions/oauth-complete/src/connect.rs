@@ -1,0 +1,223 @@
+//! Storing what a redeemed code brought: one transaction, or the tokens are revoked.
+
+use std::time::Duration;
+
+use shared::crypto::hash::{random_fraction, random_id};
+use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
+use shared::domain::event::Change;
+use shared::domain::ids::ConnectionId;
+use shared::domain::refresh_policy::next_refresh;
+use shared::domain::session::AuthorizationSession;
+use shared::domain::time::Timestamp;
+use shared::domain::token::{TokenAnswer, Validity};
+use shared::events::connection_event;
+use shared::http::problem::{Code, Problem};
+use shared::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
+
+use crate::State;
+use crate::complete::{Redemption, connection_key, connector_gone};
+
+/// How long tokens that cannot be asked for again are offered to the table.
+const STORE_BUDGET: Duration = Duration::from_secs(4);
+
+/// Stores the connection. Tokens that end up in none are revoked at the provider.
+pub(crate) async fn connect(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: TokenAnswer,
+) -> Result<Connection, Problem> {
+    let now = state.clock.now();
+    let started = state.clock.monotonic();
+    loop {
+        let standing = read(state, &connection_key(session), started).await?;
+        let write = write_of(state, session, redemption, &answer, standing, now);
+        if let Some(connected) = &write.replaces
+            && is_other_account(connected, &write.connection)
+        {
+            revoke(state, &write.connection, now).await;
+            return Err(Problem::new(
+                Code::AccountMismatch,
+                "another account of the provider is connected here; disconnect it first",
+            ));
+        }
+        match offer(state, &write, started).await {
+            Ok(ConnectAnswer::Connected) => {
+                state.publisher.publish(&write.event).await;
+                return Ok(write.connection);
+            }
+            // A refresh or a disconnect came in between: on top of what stands now.
+            Ok(ConnectAnswer::Changed) => {}
+            Ok(ConnectAnswer::ConnectorGone) => {
+                revoke(state, &write.connection, now).await;
+                return Err(connector_gone());
+            }
+            // Completed by this very write, whose first answer was lost.
+            Ok(ConnectAnswer::SessionGone) if stands(state, &write, started).await? => {
+                state.publisher.publish(&write.event).await;
+                return Ok(write.connection);
+            }
+            Ok(ConnectAnswer::SessionGone) => {
+                revoke(state, &write.connection, now).await;
+                return Err(Problem::new(
+                    Code::Conflict,
+                    "the flow was ended; start again",
+                ));
+            }
+            Err(error) => {
+                revoke(state, &write.connection, now).await;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+fn write_of(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: &TokenAnswer,
+    standing: Option<Connection>,
+    now: Timestamp,
+) -> ConnectWrite {
+    let kept = standing
+        .as_ref()
+        .filter(|connection| !connection.status.is_gone());
+    let id = kept.map_or_else(
+        || ConnectionId::parse(random_id(&*state.entropy)).expect("base64url is an id"),
+        |connection| connection.id.clone(),
+    );
+    // Above whatever stands there, so that a refresh under way cannot store over it (C17).
+    let generation = standing
+        .as_ref()
+        .map_or(0, |connection| connection.generation)
+        + 1;
+    let tokens = answer.clone().into_token_set();
+    let validity = Validity {
+        issued_at: now,
+        expires_at: answer.lifetime.map(|life| now.after(life)),
+    };
+    let refreshable = tokens.refresh_token.is_some();
+    let connector = &redemption.connector;
+    let connection = Connection {
+        key: connection_key(session),
+        sealed: Some(
+            redemption
+                .keys
+                .seal_tokens(&*state.entropy, &id, generation, &tokens),
+        ),
+        id,
+        status: ConnectionStatus::Active,
+        generation,
+        connector_generation: connector.generation,
+        validity,
+        refreshable,
+        requested_scopes: connector.scopes.clone(),
+        granted_scopes: answer
+            .scopes
+            .clone()
+            .unwrap_or_else(|| connector.scopes.clone()),
+        account: answer
+            .account
+            .clone()
+            .or_else(|| kept.and_then(|connection| connection.account.clone())),
+        due_at: next_refresh(
+            &redemption.provider.refresh,
+            validity,
+            refreshable,
+            now,
+            random_fraction(&*state.entropy),
+        ),
+        open_attempts: 0,
+        failures: 0,
+        next_attempt_at: None,
+        created_at: kept.map_or(now, |connection| connection.created_at),
+        connected_at: now,
+        refreshed_at: None,
+        last_read_at: kept.and_then(|connection| connection.last_read_at),
+    };
+    let change = if kept.is_some() {
+        Change::Reconnected
+    } else {
+        Change::Connected
+    };
+    let event = connection_event(&*state.entropy, &connection, change, now);
+    ConnectWrite {
+        session: session.id.clone(),
+        connection,
+        replaces: standing,
+        event,
+    }
+}
+
+/// Whether the stored connection is the one of `write`. No two seals are alike.
+async fn stands(state: &State, write: &ConnectWrite, started: Duration) -> Result<bool, Problem> {
+    let stored = read(state, &write.connection.key, started).await?;
+    Ok(stored.is_some_and(|stored| stored.sealed == write.connection.sealed))
+}
+
+/// A known account may not silently become another one (H-16).
+fn is_other_account(connected: &Connection, new: &Connection) -> bool {
+    match (&connected.account, &new.account) {
+        (Some(old), Some(new)) if !connected.status.is_gone() => old.id != new.id,
+        _ => false,
+    }
+}
+
+async fn read(
+    state: &State,
+    key: &ConnectionKey,
+    started: Duration,
+) -> Result<Option<Connection>, Problem> {
+    loop {
+        match state.connections.connection(key).await {
+            Err(error) if may_retry(state, &error, started) => pause(state).await,
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+async fn offer(
+    state: &State,
+    write: &ConnectWrite,
+    started: Duration,
+) -> Result<ConnectAnswer, StoreError> {
+    loop {
+        match state.connections.connect(write).await {
+            Err(error) if may_retry(state, &error, started) => pause(state).await,
+            answer => return answer,
+        }
+    }
+}
+
+fn may_retry(state: &State, error: &StoreError, started: Duration) -> bool {
+    let spent = state.clock.monotonic().saturating_sub(started);
+    matches!(error, StoreError::Unavailable(_)) && spent < STORE_BUDGET
+}
+
+async fn pause(state: &State) {
+    let jitter = random_fraction(&*state.entropy);
+    state
+        .clock
+        .sleep(Duration::from_millis(100) + Duration::from_millis(200).mul_f64(jitter))
+        .await;
+}
+
+/// Nobody will ever have these tokens: the provider is told, in the background.
+async fn revoke(state: &State, connection: &Connection, now: Timestamp) {
+    let Some(sealed) = connection.sealed.clone() else {
+        return;
+    };
+    let revocation = Revocation {
+        key: connection.key.clone(),
+        connection: connection.id.clone(),
+        sealed,
+        generation: connection.generation,
+        connector_generation: connection.connector_generation,
+        since: now,
+        settles_connection: false,
+    };
+    if let Err(error) = state.due.add_revocation(&revocation, now).await {
+        tracing::error!(connection.id = %connection.id, error = %error, "tokens could not be queued for revocation");
+    }
+}

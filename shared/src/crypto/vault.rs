@@ -1,0 +1,445 @@
+//! The keys at hand, and sealing by kind of record.
+//!
+//! Keys live in memory for at most five minutes after KMS opened the root key, by whichever of
+//! the wall and the monotonic clock has moved further: a sandbox that was frozen must not wake
+//! up with keys that KMS would refuse by now (H-45, H-46). Dropped keys are wiped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::envelope::{self, Binding, OpenError, SealingKey};
+use crate::domain::connection::Connection;
+use crate::domain::connector::Connector;
+use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::secret::{Secret, SecretBytes};
+use crate::domain::time::Timestamp;
+use crate::domain::token::TokenSet;
+use crate::ports::{
+    Clock, Entropy, KeyService, KeyTable, KmsError, StoreError, WrappedRootKey,
+    WrappedWorkspaceKeys,
+};
+
+/// How long opened keys are kept (H-45).
+pub const KEY_LIFETIME: Duration = Duration::from_secs(300);
+/// How many workspaces' keys are kept at once (H-45).
+pub const KEY_CACHE_SIZE: usize = 1000;
+
+/// The version new workspace keys are sealed under.
+const ROOT_VERSION: u32 = 1;
+const FIRST_VERSION: u32 = 1;
+
+/// Opens and creates keys.
+pub struct Vault {
+    stack: String,
+    table: Arc<dyn KeyTable>,
+    kms: Arc<dyn KeyService>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    cache: Mutex<Cache>,
+}
+
+/// Why no key is at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The key table did not answer.
+    #[error("the key table did not answer")]
+    Store(#[from] StoreError),
+    /// KMS did not answer, or refuses the key.
+    #[error("the root key could not be opened")]
+    Kms(#[from] KmsError),
+    /// A wrapped key that does not open, or is not there though something was sealed under it.
+    #[error("the workspace has no usable key")]
+    Unusable,
+}
+
+/// The opened keys of one workspace. Held for the whole of an operation, so that what was
+/// opened can also be sealed again (F34).
+pub struct WorkspaceKeys {
+    stack: String,
+    workspace: WorkspaceId,
+    current: u32,
+    versions: BTreeMap<u32, SealingKey>,
+}
+
+#[derive(Default)]
+struct Cache {
+    root: Option<Kept<SealingKey>>,
+    workspaces: BTreeMap<WorkspaceId, (Kept<WorkspaceKeys>, u64)>,
+    uses: u64,
+}
+
+/// A key and when KMS vouched for it.
+struct Kept<T> {
+    key: Arc<T>,
+    since: Moment,
+}
+
+#[derive(Clone, Copy)]
+struct Moment {
+    wall: Timestamp,
+    monotonic: Duration,
+}
+
+impl<T> Kept<T> {
+    fn live(&self, now: Moment) -> Option<Arc<T>> {
+        let wall = now.wall.since(self.since.wall);
+        let monotonic = now.monotonic.saturating_sub(self.since.monotonic);
+        let backwards = now.wall < self.since.wall;
+        (!backwards && wall.max(monotonic) < KEY_LIFETIME).then(|| Arc::clone(&self.key))
+    }
+}
+
+impl Vault {
+    /// A vault of `stack` with nothing opened yet.
+    pub fn new(
+        stack: String,
+        table: Arc<dyn KeyTable>,
+        kms: Arc<dyn KeyService>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            stack,
+            table,
+            kms,
+            clock,
+            entropy,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// The keys of a workspace, if they are in memory.
+    pub fn cached(&self, workspace: &WorkspaceId) -> Option<Arc<WorkspaceKeys>> {
+        let now = self.now();
+        let mut cache = self.lock();
+        cache.uses += 1;
+        let uses = cache.uses;
+        let (kept, used) = cache.workspaces.get_mut(workspace)?;
+        *used = uses;
+        kept.live(now)
+    }
+
+    /// The keys of a workspace.
+    ///
+    /// # Errors
+    /// [`VaultError::Unusable`] when the workspace has none: nothing was ever sealed for it.
+    pub async fn keys(&self, workspace: &WorkspaceId) -> Result<Arc<WorkspaceKeys>, VaultError> {
+        if let Some(keys) = self.cached(workspace) {
+            return Ok(keys);
+        }
+        let wrapped = self
+            .table
+            .workspace_keys(workspace)
+            .await?
+            .ok_or(VaultError::Unusable)?;
+        self.admit(workspace, &wrapped).await
+    }
+
+    /// The keys of a workspace, made on first need.
+    ///
+    /// # Errors
+    /// As [`Vault::keys`].
+    pub async fn keys_or_create(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<Arc<WorkspaceKeys>, VaultError> {
+        if let Some(keys) = self.cached(workspace) {
+            return Ok(keys);
+        }
+        if let Some(wrapped) = self.table.workspace_keys(workspace).await? {
+            return self.admit(workspace, &wrapped).await;
+        }
+        let (root, _) = self.root_or_create().await?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.entropy.fill(&mut *bytes);
+        let sealed = root.seal(
+            &*self.entropy,
+            key_binding(&self.stack, workspace, FIRST_VERSION),
+            &*bytes,
+        );
+        let wrapped = WrappedWorkspaceKeys {
+            current: FIRST_VERSION,
+            versions: vec![(FIRST_VERSION, sealed)],
+        };
+        // Another caller may have been first; then its keys stand.
+        let standing = self.table.add_workspace_keys(workspace, &wrapped).await?;
+        self.admit(workspace, &standing).await
+    }
+
+    /// Opens keys whose row came with another read, and keeps them.
+    ///
+    /// # Errors
+    /// As [`Vault::keys`].
+    pub async fn admit(
+        &self,
+        workspace: &WorkspaceId,
+        wrapped: &WrappedWorkspaceKeys,
+    ) -> Result<Arc<WorkspaceKeys>, VaultError> {
+        let (root, since) = self.root().await?;
+        let mut versions = BTreeMap::new();
+        for (version, sealed) in &wrapped.versions {
+            let binding = key_binding(&self.stack, workspace, *version);
+            let key = root
+                .open(binding, sealed)
+                .ok()
+                .and_then(|bytes| SealingKey::new(*version, &bytes))
+                .ok_or(VaultError::Unusable)?;
+            versions.insert(*version, key);
+        }
+        if !versions.contains_key(&wrapped.current) {
+            return Err(VaultError::Unusable);
+        }
+        let keys = Arc::new(WorkspaceKeys {
+            stack: self.stack.clone(),
+            workspace: workspace.clone(),
+            current: wrapped.current,
+            versions,
+        });
+        self.lock().keep(
+            workspace.clone(),
+            Kept {
+                key: Arc::clone(&keys),
+                since,
+            },
+        );
+        Ok(keys)
+    }
+
+    /// Opens the root key, so that the first request need not wait for KMS.
+    ///
+    /// # Errors
+    /// As [`Vault::keys`]; a stack without a root key yet is none.
+    pub async fn warm(&self) -> Result<(), VaultError> {
+        match self.root().await {
+            Ok(_) | Err(VaultError::Unusable) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn root(&self) -> Result<(Arc<SealingKey>, Moment), VaultError> {
+        if let Some(root) = self.cached_root() {
+            return Ok(root);
+        }
+        let wrapped = self
+            .table
+            .root_key(ROOT_VERSION)
+            .await?
+            .ok_or(VaultError::Unusable)?;
+        self.open_root(&wrapped).await
+    }
+
+    async fn root_or_create(&self) -> Result<(Arc<SealingKey>, Moment), VaultError> {
+        match self.root().await {
+            Err(VaultError::Unusable) => {}
+            answer => return answer,
+        }
+        let (_, wrapped) = self.kms.generate_root_key(ROOT_VERSION).await?;
+        let made = WrappedRootKey {
+            version: ROOT_VERSION,
+            wrapped,
+        };
+        let standing = self.table.add_root_key(&made).await?;
+        self.open_root(&standing).await
+    }
+
+    async fn open_root(
+        &self,
+        wrapped: &WrappedRootKey,
+    ) -> Result<(Arc<SealingKey>, Moment), VaultError> {
+        // Measured from before the call: the key was usable at this moment for certain.
+        let since = self.now();
+        let bytes = self.kms.open_root_key(wrapped).await?;
+        let key = SealingKey::new(wrapped.version, &bytes).ok_or(VaultError::Unusable)?;
+        let key = Arc::new(key);
+        self.lock().root = Some(Kept {
+            key: Arc::clone(&key),
+            since,
+        });
+        Ok((key, since))
+    }
+
+    fn cached_root(&self) -> Option<(Arc<SealingKey>, Moment)> {
+        let now = self.now();
+        let cache = self.lock();
+        let kept = cache.root.as_ref()?;
+        kept.live(now).map(|key| (key, kept.since))
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: self.clock.now(),
+            monotonic: self.clock.monotonic(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    /// Keeps keys, dropping the least recently used beyond the limit.
+    fn keep(&mut self, workspace: WorkspaceId, kept: Kept<WorkspaceKeys>) {
+        self.uses += 1;
+        self.workspaces.insert(workspace, (kept, self.uses));
+        if self.workspaces.len() > KEY_CACHE_SIZE {
+            let oldest = self.workspaces.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(workspace, _)| workspace.clone()) {
+                self.workspaces.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn key_binding<'a>(stack: &'a str, workspace: &'a WorkspaceId, version: u32) -> Binding<'a> {
+    Binding {
+        stack,
+        workspace: workspace.as_str(),
+        record_type: "workspace",
+        record_id: workspace.as_str(),
+        field: "key",
+        generation: u64::from(version),
+    }
+}
+
+impl WorkspaceKeys {
+    /// Seals the token set that a connection will hold in `generation`.
+    pub fn seal_tokens(
+        &self,
+        entropy: &dyn Entropy,
+        connection: &ConnectionId,
+        generation: u64,
+        tokens: &TokenSet,
+    ) -> Vec<u8> {
+        let message = SealedTokens {
+            connection: connection.as_str().into(),
+            access: tokens.access_token.expose().into(),
+            refresh: tokens
+                .refresh_token
+                .as_ref()
+                .map(|token| token.expose().into()),
+            config: tokens.connection_config.clone(),
+        };
+        let plain = Zeroizing::new(serde_json::to_vec(&message).expect("strings serialize"));
+        message.wipe();
+        self.seal(entropy, self.token_binding(connection, generation), &plain)
+    }
+
+    /// Opens a connection's token set.
+    ///
+    /// # Errors
+    /// [`OpenError`]; also when there is nothing sealed.
+    pub fn open_tokens(&self, connection: &Connection) -> Result<TokenSet, OpenError> {
+        let sealed = connection.sealed.as_deref().ok_or(OpenError::Truncated)?;
+        self.open_tokens_of(&connection.id, connection.generation, sealed)
+    }
+
+    /// Opens a token set that was sealed for `connection` in `generation`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_tokens_of(
+        &self,
+        connection: &ConnectionId,
+        generation: u64,
+        sealed: &[u8],
+    ) -> Result<TokenSet, OpenError> {
+        let plain = self.open(self.token_binding(connection, generation), sealed)?;
+        let message: SealedTokens =
+            serde_json::from_slice(plain.expose()).map_err(|_| OpenError::UnknownFormat)?;
+        if message.connection != connection.as_str() {
+            return Err(OpenError::NotAuthentic);
+        }
+        Ok(TokenSet {
+            access_token: Secret::new(message.access),
+            refresh_token: message.refresh.map(Secret::new),
+            connection_config: message.config,
+        })
+    }
+
+    /// Seals a connector's client secret.
+    pub fn seal_client_secret(
+        &self,
+        entropy: &dyn Entropy,
+        connector: &ConnectorId,
+        generation: u64,
+        secret: &Secret,
+    ) -> Vec<u8> {
+        let binding = self.secret_binding(connector, generation);
+        self.seal(entropy, binding, secret.expose().as_bytes())
+    }
+
+    /// Opens a connector's client secret.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_client_secret(&self, connector: &Connector) -> Result<Secret, OpenError> {
+        let binding = self.secret_binding(&connector.id, connector.generation);
+        let plain = self.open(binding, &connector.client_secret.sealed)?;
+        plain.to_secret().ok_or(OpenError::UnknownFormat)
+    }
+
+    fn token_binding<'a>(&'a self, connection: &'a ConnectionId, generation: u64) -> Binding<'a> {
+        Binding {
+            stack: &self.stack,
+            workspace: self.workspace.as_str(),
+            record_type: "connection",
+            record_id: connection.as_str(),
+            field: "tokens",
+            generation,
+        }
+    }
+
+    fn secret_binding<'a>(&'a self, connector: &'a ConnectorId, generation: u64) -> Binding<'a> {
+        Binding {
+            stack: &self.stack,
+            workspace: self.workspace.as_str(),
+            record_type: "connector",
+            record_id: connector.as_str(),
+            field: "client_secret",
+            generation,
+        }
+    }
+
+    fn seal(&self, entropy: &dyn Entropy, binding: Binding<'_>, plain: &[u8]) -> Vec<u8> {
+        let key = self
+            .versions
+            .get(&self.current)
+            .expect("checked when the keys were opened");
+        key.seal(entropy, binding, plain)
+    }
+
+    fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let version = envelope::key_version(sealed)?;
+        let key = self
+            .versions
+            .get(&version)
+            .ok_or(OpenError::OtherKeyVersion(version))?;
+        key.open(binding, sealed)
+    }
+}
+
+/// The plaintext of a token set. The connection is named once more inside, so that even a
+/// mistake in the binding could not hand one user's tokens to another.
+#[derive(Serialize, Deserialize)]
+struct SealedTokens {
+    connection: String,
+    access: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    config: BTreeMap<String, String>,
+}
+
+impl SealedTokens {
+    fn wipe(self) {
+        drop(Secret::new(self.access));
+        drop(self.refresh.map(Secret::new));
+    }
+}

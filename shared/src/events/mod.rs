@@ -1,0 +1,112 @@
+//! The outbox: events are written with the state change, published after it, and relayed by the
+//! scheduled function when the first publication was lost.
+
+pub mod eventbridge;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::hash::random_id;
+use crate::domain::connection::{Connection, ReconnectReason};
+use crate::domain::connector::Connector;
+use crate::domain::event::{Change, ConnectionRef, Event};
+use crate::domain::ids::EventId;
+use crate::domain::time::Timestamp;
+use crate::ports::{DueTable, Entropy, EventSink, StoreError};
+
+/// How long an event may stand in the outbox before it counts as lost: longer than any
+/// function that published it right after writing it can still be running.
+pub const RELAY_AFTER: Duration = Duration::from_secs(30);
+
+/// Publishes events that were written with their state change.
+#[derive(Clone)]
+pub struct Publisher {
+    sink: Arc<dyn EventSink>,
+    outbox: Arc<dyn DueTable>,
+}
+
+impl Publisher {
+    /// A publisher from `outbox` to `sink`.
+    pub fn new(sink: Arc<dyn EventSink>, outbox: Arc<dyn DueTable>) -> Self {
+        Self { sink, outbox }
+    }
+
+    /// Publishes an event that stands in the outbox. A failure loses nothing: the event stays
+    /// there and the relay finds it.
+    pub async fn publish(&self, event: &Event) {
+        self.publish_all(std::slice::from_ref(event)).await;
+    }
+
+    /// Publishes what one shard of the outbox has held for longer than [`RELAY_AFTER`], at most
+    /// `limit`. Answers how many the bus took.
+    ///
+    /// # Errors
+    /// When the outbox does not answer.
+    pub async fn relay(&self, shard: u32, now: Timestamp, limit: u32) -> Result<usize, StoreError> {
+        let unsent = self
+            .outbox
+            .unsent_events(shard, now.before(RELAY_AFTER), limit)
+            .await?;
+        Ok(self.publish_all(&unsent).await)
+    }
+
+    async fn publish_all(&self, events: &[Event]) -> usize {
+        if events.is_empty() {
+            return 0;
+        }
+        let taken = self.sink.publish(events).await;
+        for event in events.iter().filter(|event| taken.contains(&event.id)) {
+            // Published but not removed: it is published again, with the same id.
+            if let Err(error) = self.outbox.remove_event(event).await {
+                tracing::warn!(event.id = %event.id, error = %error, "event stays in the outbox");
+            }
+        }
+        taken.len()
+    }
+}
+
+/// An event about a connector.
+pub fn connector_event(
+    entropy: &dyn Entropy,
+    connector: &Connector,
+    change: Change,
+    now: Timestamp,
+) -> Event {
+    Event {
+        id: event_id(entropy),
+        time: now,
+        workspace_id: connector.workspace.clone(),
+        connector_id: connector.id.clone(),
+        change,
+    }
+}
+
+/// An event about a connection.
+pub fn connection_event(
+    entropy: &dyn Entropy,
+    connection: &Connection,
+    change: impl FnOnce(ConnectionRef) -> Change,
+    now: Timestamp,
+) -> Event {
+    let subject = ConnectionRef {
+        connection_id: connection.id.clone(),
+        app_id: connection.key.app.clone(),
+        user_id: connection.key.user.clone(),
+    };
+    Event {
+        id: event_id(entropy),
+        time: now,
+        workspace_id: connection.key.workspace.clone(),
+        connector_id: connection.key.connector.clone(),
+        change: change(subject),
+    }
+}
+
+/// `connection.reconnect_required`.
+pub fn reconnect_required(reason: ReconnectReason) -> impl FnOnce(ConnectionRef) -> Change {
+    move |connection| Change::ReconnectRequired { connection, reason }
+}
+
+fn event_id(entropy: &dyn Entropy) -> EventId {
+    EventId::parse(random_id(entropy)).expect("base64url is a valid id")
+}

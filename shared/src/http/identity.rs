@@ -1,0 +1,264 @@
+//! Who calls. The workspace of a caller comes from here and from nowhere else (H-20).
+//!
+//! People prove themselves with a JWT that API Gateway's authorizer has verified: the claims
+//! are read from the gateway's request context, which no client can write. App back ends prove
+//! themselves with an API key, looked up by its hash.
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use lambda_http::request::RequestContext;
+
+use super::problem::{Code, Problem};
+use super::request::RequestFacts;
+use crate::crypto::hash::hash;
+use crate::domain::app::{ApiKey, PresentedApiKey};
+use crate::domain::ids::{AppId, UserId, WorkspaceId};
+use crate::domain::plan::PlanGate;
+use crate::ports::Registry;
+
+/// The names under which the platform's issuer puts its claims.
+#[derive(Clone, Debug)]
+pub struct ClaimNames {
+    /// The workspace.
+    pub workspace: String,
+    /// The app a user is signed in to.
+    pub app: String,
+    /// An admin's role.
+    pub role: String,
+    /// The workspace's plan.
+    pub plan: String,
+}
+
+/// What identity needs of a function's state.
+#[derive(Clone, Debug)]
+pub struct IdentityRules {
+    /// Claim names.
+    pub claims: ClaimNames,
+    /// The plan gate.
+    pub plans: PlanGate,
+}
+
+/// What an admin may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Owner,
+    /// Everything.
+    Admin,
+    /// Reading.
+    Viewer,
+}
+
+/// An admin of a workspace.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    role: Role,
+    plan: String,
+    plans: PlanGate,
+}
+
+impl Admin {
+    /// Refuses viewers.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_change(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Owner | Role::Admin => Ok(()),
+            Role::Viewer => Err(Problem::new(
+                Code::Forbidden,
+                "a viewer can read and not change anything",
+            )),
+        }
+    }
+
+    /// Refuses viewers, and workspaces whose plan does not include connectors.
+    ///
+    /// # Errors
+    /// `forbidden` or `plan_required`.
+    pub fn may_change_connectors(&self) -> Result<(), Problem> {
+        self.may_change()?;
+        if self.plans.admits(&self.plan) {
+            Ok(())
+        } else {
+            Err(Problem::plan_required(self.plans.required()))
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Admin
+where
+    IdentityRules: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let rules = IdentityRules::from_ref(state);
+        let claims = Claims::of(parts)?;
+        let workspace = claims.workspace(&rules)?;
+        RequestFacts::note_workspace(parts, &workspace);
+        let role = match claims.get(&rules.claims.role) {
+            Some("owner") => Role::Owner,
+            Some("admin") => Role::Admin,
+            Some("viewer") => Role::Viewer,
+            Some(_) | None => {
+                return Err(Problem::new(
+                    Code::Forbidden,
+                    "this needs a role in the workspace",
+                ));
+            }
+        };
+        let plan = claims
+            .get(&rules.claims.plan)
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Self {
+            workspace,
+            role,
+            plan,
+            plans: rules.plans,
+        })
+    }
+}
+
+/// A signed-in user of an app.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The workspace of the app.
+    pub workspace: WorkspaceId,
+    /// The app.
+    pub app: AppId,
+    /// The user.
+    pub user: UserId,
+}
+
+impl<S> FromRequestParts<S> for User
+where
+    IdentityRules: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let rules = IdentityRules::from_ref(state);
+        let claims = Claims::of(parts)?;
+        let workspace = claims.workspace(&rules)?;
+        RequestFacts::note_workspace(parts, &workspace);
+        let app = claims
+            .get(&rules.claims.app)
+            .and_then(|app| AppId::parse(app).ok());
+        let app = app.ok_or_else(|| {
+            Problem::new(
+                Code::Forbidden,
+                "this needs a user who is signed in to an app",
+            )
+        })?;
+        let user = claims.get("sub").and_then(|sub| UserId::parse(sub).ok());
+        let user = user.ok_or_else(|| unauthenticated("the token names no usable subject"))?;
+        Ok(Self {
+            workspace,
+            app,
+            user,
+        })
+    }
+}
+
+/// The claims of a JWT that the gateway has verified.
+struct Claims(std::collections::HashMap<String, String>);
+
+impl Claims {
+    fn of(parts: &Parts) -> Result<Self, Problem> {
+        let context = parts.extensions.get::<RequestContext>();
+        let claims = match context {
+            Some(RequestContext::ApiGatewayV2(context)) => context
+                .authorizer
+                .as_ref()
+                .and_then(|authorizer| authorizer.jwt.as_ref())
+                .map(|jwt| jwt.claims.clone()),
+            _ => None,
+        };
+        claims
+            .map(Self)
+            .ok_or_else(|| unauthenticated("sign in first"))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn workspace(&self, rules: &IdentityRules) -> Result<WorkspaceId, Problem> {
+        let claim = &rules.claims.workspace;
+        self.get(claim)
+            .and_then(|workspace| WorkspaceId::parse(workspace).ok())
+            .ok_or_else(|| Problem::new(Code::Forbidden, "the token names no usable workspace"))
+    }
+}
+
+/// An app's back end.
+#[derive(Clone, Debug)]
+pub struct AppBackend {
+    /// The workspace of the app.
+    pub workspace: WorkspaceId,
+    /// The app.
+    pub app: AppId,
+}
+
+impl AppBackend {
+    /// Whoever holds the API key of the request.
+    ///
+    /// # Errors
+    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked.
+    pub async fn authenticate(parts: &Parts, registry: &dyn Registry) -> Result<Self, Problem> {
+        let presented = presented_key(parts)?;
+        let record = registry.api_key(&hash(&presented.key)).await?;
+        Self::admit(parts, &presented, record.as_ref())
+    }
+
+    /// Whoever holds `presented`, according to the record that was found under its hash.
+    ///
+    /// # Errors
+    /// `unauthenticated`, also when the record is of another app than the key says.
+    pub fn admit(
+        parts: &Parts,
+        presented: &PresentedApiKey,
+        record: Option<&ApiKey>,
+    ) -> Result<Self, Problem> {
+        let record = record
+            .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
+            .ok_or_else(wrong_key)?;
+        RequestFacts::note_workspace(parts, &record.workspace);
+        Ok(Self {
+            workspace: record.workspace.clone(),
+            app: record.app.clone(),
+        })
+    }
+}
+
+/// The API key a request carries as `Authorization: Bearer`.
+///
+/// # Errors
+/// `unauthenticated` when there is none or it does not have the form of one.
+pub fn presented_key(parts: &Parts) -> Result<PresentedApiKey, Problem> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    let text = only
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(wrong_key)?;
+    let (scheme, key) = text.split_once(' ').ok_or_else(wrong_key)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(wrong_key());
+    }
+    PresentedApiKey::parse(key.trim()).ok_or_else(wrong_key)
+}
+
+fn wrong_key() -> Problem {
+    unauthenticated("send a live API key of the app as Authorization: Bearer")
+}
+
+fn unauthenticated(detail: &str) -> Problem {
+    Problem::new(Code::Unauthenticated, detail)
+}

@@ -1,0 +1,150 @@
+//! What a caller sent: bodies and parameters, refused with the field that is wrong.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use crate::domain::ids::WorkspaceId;
+
+/// The largest request body.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// A JSON body. Unknown members are refused by the types, so that a misspelt field is an error
+/// and not a default.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+            Problem::new(
+                Code::PayloadTooLarge,
+                format!("a body has at most {MAX_BODY} bytes"),
+            )
+        })?;
+        // The message names the member and the expected type.
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::new(Code::InvalidRequest, format!("body: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// An id from the path. One that cannot be an id is answered like one that does not exist.
+pub struct PathIds<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathIds<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Path::<T>::from_request_parts(parts, state)
+            .await
+            .map(|Path(ids)| Self(ids))
+            .map_err(|_| Problem::not_found())
+    }
+}
+
+/// Query parameters, each at most once.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// `invalid_request` when a parameter comes twice (RFC 6749 section 3.1).
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut params: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if params.iter().any(|(known, _)| *known == name) {
+                return Err(Problem::new(
+                    Code::InvalidRequest,
+                    "a query parameter may be given once",
+                ));
+            }
+            params.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(params))
+    }
+
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// `cursor`, as an earlier page gave it.
+    pub fn cursor(&self) -> Option<&str> {
+        self.get("cursor")
+    }
+
+    /// `limit`, from 1 to 100, 50 when absent.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the field.
+    pub fn limit(&self) -> Result<u32, Problem> {
+        self.get("limit").map_or(Ok(50), |text| {
+            text.parse()
+                .ok()
+                .filter(|limit| (1..=100).contains(limit))
+                .ok_or_else(|| Problem::field("limit", "must be a number from 1 to 100"))
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+/// What the request's log line says beyond status and time; filled in along the way.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFacts(Arc<Mutex<Option<WorkspaceId>>>);
+
+impl RequestFacts {
+    /// Notes the authenticated workspace of the request.
+    pub fn note_workspace(parts: &Parts, workspace: &WorkspaceId) {
+        if let Some(facts) = parts.extensions.get::<Self>() {
+            *facts.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace.clone());
+        }
+    }
+
+    /// The workspace, once the caller is authenticated.
+    pub fn workspace(&self) -> Option<WorkspaceId> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a24_a_repeated_query_parameter_is_refused() {
+        assert!(Query::parse("state=a&state=b").is_err());
+        assert_eq!(
+            Query::parse("state=a&code=b").unwrap().get("code"),
+            Some("b")
+        );
+    }
+
+    #[test]
+    fn a_limit_out_of_range_names_the_field() {
+        assert_eq!(Query::parse("").unwrap().limit(), Ok(50));
+        for text in ["limit=0", "limit=101", "limit=x"] {
+            assert!(Query::parse(text).unwrap().limit().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The scheduled refresh of what is due. Reads what is due and nothing else; the next run is
+//! the retry. Duplicate, lost and reordered runs change nothing: every entry is checked again
+//! under the connection's lease (H-79).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::OnceCell;
+
+use super::RefreshEngine;
+use super::attempt::Outcome;
+use crate::crypto::hash::random_id;
+use crate::domain::connection::{CLOCK_SKEW, Connection, ConnectionKey, LEASE};
+use crate::domain::connector::Connector;
+use crate::domain::ids::{AttemptId, ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::time::Timestamp;
+use crate::ports::{DueWork, LeaseAnswer, StoreError};
+
+/// When the last attempt of a run may begin. An attempt takes at most 8 s for the provider and
+/// 5 s for the store, and the function is stopped after 15 s: being stopped between the two is
+/// what loses a rotated token.
+const START_WINDOW: Duration = Duration::from_secs(2);
+/// How many connections one run refreshes at a time.
+const CONCURRENCY: usize = 25;
+/// How many entries one read of a shard takes.
+const PAGE: u32 = 100;
+
+/// What became of one due entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DueOutcome {
+    /// New tokens are stored.
+    Refreshed,
+    /// Refreshed meanwhile; the entry was moved.
+    NotDue,
+    /// The connection is gone; so is the entry.
+    Gone,
+    /// Proven dead.
+    ReconnectRequired,
+    /// To be tried again later.
+    Postponed,
+    /// The table did not answer; the entry is still there.
+    Failed,
+}
+
+impl DueOutcome {
+    /// The outcome's name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refreshed => "refreshed",
+            Self::NotDue => "not_due",
+            Self::Gone => "gone",
+            Self::ReconnectRequired => "reconnect_required",
+            Self::Postponed => "postponed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// How many entries ended how.
+    pub outcomes: BTreeMap<DueOutcome, u64>,
+    /// How long the oldest entry had been due: the lag of the whole sweep.
+    pub oldest_due: Option<Duration>,
+}
+
+/// Connectors read during one run, each once.
+type Connectors =
+    std::sync::Mutex<BTreeMap<(WorkspaceId, ConnectorId), Arc<OnceCell<Option<Connector>>>>>;
+
+impl RefreshEngine {
+    /// Works through what is due in `shards` shards. No attempt begins later than
+    /// [`START_WINDOW`] after the run did; what is left is the next run's.
+    pub async fn sweep(&self, shards: u32) -> SweepReport {
+        let last_start = self.clock.monotonic() + START_WINDOW;
+        let connectors = Connectors::default();
+        let mut report = SweepReport::default();
+        for shard in 0..shards {
+            loop {
+                if self.clock.monotonic() >= last_start {
+                    return report;
+                }
+                let now = self.clock.now();
+                let due = match self.due.due_refreshes(shard, now, PAGE).await {
+                    Ok(due) => due,
+                    Err(error) => {
+                        tracing::error!(shard, error = %error, "due entries could not be read");
+                        break;
+                    }
+                };
+                if let Some((work, _)) = due.first() {
+                    let age = now.since(work.due_at);
+                    report.oldest_due = report.oldest_due.max(Some(age));
+                }
+                let full_page = due.len() == PAGE as usize;
+                let outcomes: Vec<_> = stream::iter(&due)
+                    .map(|(work, key)| self.refresh_due(work, key, &connectors, last_start))
+                    .buffer_unordered(CONCURRENCY)
+                    .filter_map(std::future::ready)
+                    .collect()
+                    .await;
+                // A page that only failed would be read again and again.
+                let progress = outcomes
+                    .iter()
+                    .any(|outcome| *outcome != DueOutcome::Failed);
+                for outcome in outcomes {
+                    *report.outcomes.entry(outcome).or_default() += 1;
+                }
+                if !full_page || !progress {
+                    break;
+                }
+            }
+        }
+        report
+    }
+
+    async fn refresh_due(
+        &self,
+        work: &DueWork,
+        key: &ConnectionKey,
+        connectors: &Connectors,
+        last_start: Duration,
+    ) -> Option<DueOutcome> {
+        if self.clock.monotonic() >= last_start {
+            return None;
+        }
+        let outcome = self
+            .work_off(work, key, connectors)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(due.id = work.id, error = %error, "due entry stays");
+                DueOutcome::Failed
+            });
+        Some(outcome)
+    }
+
+    async fn work_off(
+        &self,
+        work: &DueWork,
+        key: &ConnectionKey,
+        connectors: &Connectors,
+    ) -> Result<DueOutcome, StoreError> {
+        let id =
+            ConnectionId::parse(work.id.as_str()).map_err(|_| StoreError::Corrupt("due entry"))?;
+        let connector = self.connector(key, connectors).await?;
+        let now = self.clock.now();
+        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
+        let answer = self
+            .connections
+            .acquire_lease(key, &attempt, now, now.after(LEASE))
+            .await?;
+        let (outcome, due_at) = match answer {
+            LeaseAnswer::Gone => (DueOutcome::Gone, None),
+            LeaseAnswer::NotNow(current) => later(&current, now),
+            LeaseAnswer::Granted(lease) => {
+                let stale = lease.connection.id != id || lease.connection.due_at > Some(now);
+                match connector {
+                    Some(connector) if !stale => {
+                        self.attempt_due(&self.attempt(&lease, &connector).await, now)
+                    }
+                    // The connector is gone and nobody can use the token; its deletion
+                    // disconnects.
+                    None => {
+                        self.connections.release_lease(&lease).await?;
+                        (DueOutcome::Gone, None)
+                    }
+                    Some(_) => {
+                        self.connections.release_lease(&lease).await?;
+                        // An entry of an earlier connection of the same user has no successor.
+                        let same = lease.connection.id == id;
+                        (DueOutcome::NotDue, lease.connection.due_at.filter(|_| same))
+                    }
+                }
+            }
+        };
+        if let Some(due_at) = due_at.filter(|at| *at != work.due_at) {
+            self.due.add_refresh(key, &id, due_at).await?;
+        }
+        if due_at != Some(work.due_at) {
+            self.due.remove_refresh(&id, work.due_at).await?;
+        }
+        Ok(outcome)
+    }
+
+    fn attempt_due(&self, outcome: &Outcome, now: Timestamp) -> (DueOutcome, Option<Timestamp>) {
+        match outcome {
+            Outcome::Refreshed(_, connection) => (DueOutcome::Refreshed, connection.due_at),
+            Outcome::Superseded(connection) => (DueOutcome::NotDue, connection.due_at),
+            Outcome::Gone => (DueOutcome::Gone, None),
+            Outcome::ReconnectRequired(_) => (DueOutcome::ReconnectRequired, None),
+            Outcome::Paused { until, .. } => (
+                DueOutcome::Postponed,
+                Some((*until).max(now.after(Duration::from_secs(1)))),
+            ),
+            // For a person to look at; not every minute.
+            Outcome::Unreadable => (
+                DueOutcome::Postponed,
+                Some(now.after(Duration::from_secs(3600))),
+            ),
+        }
+    }
+
+    async fn connector(
+        &self,
+        key: &ConnectionKey,
+        connectors: &Connectors,
+    ) -> Result<Option<Connector>, StoreError> {
+        let place = (key.workspace.clone(), key.connector.clone());
+        let cell = {
+            let mut known = connectors
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(known.entry(place).or_default())
+        };
+        let read = || self.registry.connector(&key.workspace, &key.connector);
+        cell.get_or_try_init(read).await.cloned()
+    }
+}
+
+/// When an entry whose connection is leased, paused or already fresh is due again.
+fn later(current: &Connection, now: Timestamp) -> (DueOutcome, Option<Timestamp>) {
+    match current.due_at {
+        Some(due_at) if due_at > now => (DueOutcome::NotDue, Some(due_at)),
+        _ => {
+            let lease_over = now.after(LEASE + CLOCK_SKEW);
+            let next = current.next_attempt_at.map_or(lease_over, |at| at.max(now));
+            (
+                DueOutcome::Postponed,
+                Some(next.max(now.after(Duration::from_secs(1)))),
+            )
+        }
+    }
+}

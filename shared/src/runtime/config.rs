@@ -1,0 +1,159 @@
+//! The environment, read once at cold start. Nothing in it is secret.
+
+use crate::domain::address::AddressRules;
+use crate::domain::plan::PlanGate;
+use crate::http::identity::{ClaimNames, IdentityRules};
+use crate::storage::Tables;
+
+/// Everything a function is told by its deployment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `GRANTRY_STACK`: names the stack in every envelope and encryption context.
+    pub stack: String,
+    /// `GRANTRY_PUBLIC_URL`: where browsers reach the API, without a slash at the end.
+    pub public_url: String,
+    /// `GRANTRY_*_TABLE`.
+    pub tables: Tables,
+    /// `GRANTRY_KMS_KEY_ARN`.
+    pub kms_key_arn: String,
+    /// `GRANTRY_EVENT_BUS`.
+    pub event_bus: String,
+    /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
+    pub address_rules: AddressRules,
+    /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
+    pub identity: IdentityRules,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+}
+
+/// A variable that is missing or unusable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment variable {name}: {fault}")]
+pub struct ConfigError {
+    name: &'static str,
+    fault: String,
+}
+
+impl Config {
+    /// Reads the process environment.
+    ///
+    /// # Errors
+    /// Names the variable.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reader of the environment"
+    )]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables from anywhere.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let required = |name: &'static str| {
+            let fault = "is not set".to_owned();
+            get(name)
+                .filter(|text| !text.is_empty())
+                .ok_or(ConfigError { name, fault })
+        };
+        let plans = required("GRANTRY_PLANS")?
+            .split(',')
+            .map(|p| p.trim().to_owned())
+            .collect();
+        let plans = PlanGate::new(plans, required("GRANTRY_PLAN_REQUIRED")?).map_err(|error| {
+            ConfigError {
+                name: "GRANTRY_PLAN_REQUIRED",
+                fault: error.to_string(),
+            }
+        })?;
+        let address_rules = match required("GRANTRY_LOCAL_HTTP")?.as_str() {
+            "true" => AddressRules::LocalToo,
+            "false" => AddressRules::PublicHttps,
+            other => {
+                let fault = format!("is {other:?}, must be true or false");
+                return Err(ConfigError {
+                    name: "GRANTRY_LOCAL_HTTP",
+                    fault,
+                });
+            }
+        };
+        Ok(Self {
+            stack: required("GRANTRY_STACK")?,
+            public_url: required("GRANTRY_PUBLIC_URL")?
+                .trim_end_matches('/')
+                .to_owned(),
+            tables: Tables {
+                registry: required("GRANTRY_REGISTRY_TABLE")?,
+                connections: required("GRANTRY_CONNECTIONS_TABLE")?,
+                sessions: required("GRANTRY_SESSIONS_TABLE")?,
+                due: required("GRANTRY_DUE_TABLE")?,
+                keys: required("GRANTRY_KEYS_TABLE")?,
+            },
+            kms_key_arn: required("GRANTRY_KMS_KEY_ARN")?,
+            event_bus: required("GRANTRY_EVENT_BUS")?,
+            address_rules,
+            identity: IdentityRules {
+                claims: ClaimNames {
+                    workspace: required("GRANTRY_CLAIM_WORKSPACE")?,
+                    app: required("GRANTRY_CLAIM_APP")?,
+                    role: required("GRANTRY_CLAIM_ROLE")?,
+                    plan: required("GRANTRY_CLAIM_PLAN")?,
+                },
+                plans,
+            },
+            function: required("AWS_LAMBDA_FUNCTION_NAME")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(name: &str) -> Option<String> {
+        Some(match name {
+            "GRANTRY_PLANS" => "free, builder".into(),
+            "GRANTRY_PLAN_REQUIRED" => "builder".into(),
+            "GRANTRY_LOCAL_HTTP" => "false".into(),
+            "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
+            name => name.to_lowercase(),
+        })
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let without = |name: &str| complete(name).filter(|_| name != "GRANTRY_EVENT_BUS");
+        let error = Config::read(without).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environment variable GRANTRY_EVENT_BUS: is not set"
+        );
+    }
+
+    #[test]
+    fn local_http_is_opened_by_the_word_true_and_nothing_else() {
+        for (text, expected) in [("true", true), ("false", false)] {
+            let config = Config::read(|name| match name {
+                "GRANTRY_LOCAL_HTTP" => Some(text.into()),
+                name => complete(name),
+            });
+            let open = matches!(config.unwrap().address_rules, AddressRules::LocalToo);
+            assert_eq!(open, expected);
+        }
+        let odd = |name: &str| match name {
+            "GRANTRY_LOCAL_HTTP" => Some("1".into()),
+            name => complete(name),
+        };
+        assert!(Config::read(odd).is_err());
+    }
+
+    #[test]
+    fn the_public_url_has_no_slash_at_its_end() {
+        assert_eq!(
+            Config::read(complete).unwrap().public_url,
+            "https://api.example"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! The real adapters, built once at cold start. A function takes from here what it uses.
+
+use std::sync::Arc;
+
+use aws_config::BehaviorVersion;
+
+use super::config::{Config, ConfigError};
+use super::system::{SystemClock, SystemEntropy};
+use super::telemetry::Telemetry;
+use crate::crypto::kms::KmsKeyService;
+use crate::crypto::vault::Vault;
+use crate::events::Publisher;
+use crate::events::eventbridge::EventBridgeSink;
+use crate::oauth::http_client::HttpClient;
+use crate::oauth::provider_api::HttpProviderApi;
+use crate::ports::{Clock, Entropy};
+use crate::refresh::RefreshEngine;
+use crate::storage::dynamodb::DynamoStore;
+use crate::storage::schema::DUE_SHARDS;
+
+/// The adapters of one execution environment.
+pub struct Wiring {
+    /// The deployment's configuration.
+    pub config: Config,
+    /// Log lines and metrics.
+    pub telemetry: Telemetry,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    aws: aws_config::SdkConfig,
+}
+
+impl Wiring {
+    /// Reads the configuration and finds the function's credentials.
+    ///
+    /// # Errors
+    /// When a variable is missing or unusable.
+    pub async fn start() -> Result<Self, ConfigError> {
+        let config = Config::from_env()?;
+        let telemetry = Telemetry::to_stdout(config.function.clone());
+        Ok(Self {
+            config,
+            telemetry,
+            clock: Arc::new(SystemClock::start()),
+            entropy: Arc::new(SystemEntropy),
+            aws: aws_config::load_defaults(BehaviorVersion::latest()).await,
+        })
+    }
+
+    /// The tables.
+    pub fn store(&self) -> Arc<DynamoStore> {
+        let client = aws_sdk_dynamodb::Client::new(&self.aws);
+        Arc::new(DynamoStore::new(client, self.config.tables.clone(), DUE_SHARDS))
+    }
+
+    /// The stack's KMS key.
+    pub fn kms(&self) -> Arc<KmsKeyService> {
+        let client = aws_sdk_kms::Client::new(&self.aws);
+        let Config { kms_key_arn, stack, .. } = &self.config;
+        Arc::new(KmsKeyService::new(client, kms_key_arn.clone(), stack.clone()))
+    }
+
+    /// The keys of the workspaces.
+    pub fn vault(&self, store: &Arc<DynamoStore>) -> Arc<Vault> {
+        Arc::new(Vault::new(
+            self.config.stack.clone(),
+            Arc::clone(store) as _,
+            self.kms(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        ))
+    }
+
+    /// The stack's event bus.
+    pub fn publisher(&self, store: &Arc<DynamoStore>) -> Publisher {
+        let client = aws_sdk_eventbridge::Client::new(&self.aws);
+        let sink = EventBridgeSink::new(client, self.config.event_bus.clone());
+        Publisher::new(Arc::new(sink), Arc::clone(store) as _)
+    }
+
+    /// The providers.
+    pub fn providers(&self) -> Arc<HttpProviderApi> {
+        let client = HttpClient::new(self.config.address_rules);
+        Arc::new(HttpProviderApi::new(client, Arc::clone(&self.clock)))
+    }
+
+    /// The refresh engine.
+    pub fn engine(&self, store: &Arc<DynamoStore>, vault: &Arc<Vault>) -> RefreshEngine {
+        RefreshEngine {
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            registry: Arc::clone(store) as _,
+            connections: Arc::clone(store) as _,
+            due: Arc::clone(store) as _,
+            vault: Arc::clone(vault),
+            providers: self.providers(),
+            publisher: self.publisher(store),
+            address_rules: self.config.address_rules,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Calls as API Gateway hands them to a function, and answers as it takes them back (payload
+//! format 2.0).
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Map, Value, json};
+use shared::runtime::lambda;
+use url::Url;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: &'static str,
+    path: String,
+    query: String,
+    headers: Map<String, Value>,
+    cookies: Vec<String>,
+    claims: Option<Value>,
+    body: Option<String>,
+}
+
+impl Call {
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path)
+    }
+
+    pub fn put(path: &str) -> Self {
+        Self::new("PUT", path)
+    }
+
+    pub fn patch(path: &str) -> Self {
+        Self::new("PATCH", path)
+    }
+
+    pub fn delete(path: &str) -> Self {
+        Self::new("DELETE", path)
+    }
+
+    fn new(method: &'static str, path: &str) -> Self {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        Self {
+            method,
+            path: path.into(),
+            query: query.into(),
+            headers: Map::new(),
+            cookies: Vec::new(),
+            claims: None,
+            body: None,
+        }
+    }
+
+    /// With these verified claims.
+    pub fn claims(mut self, claims: Value) -> Self {
+        self.claims = Some(claims);
+        self
+    }
+
+    /// As the owner of a workspace on the plan `builder`.
+    pub fn admin_of(self, workspace: &str) -> Self {
+        self.claims(json!({
+            "sub": "root", "workspace_id": workspace, "role": "owner", "plan": "builder",
+        }))
+    }
+
+    /// As a user of `acme`'s app `shop`.
+    pub fn user(self, user: &str) -> Self {
+        self.user_of("acme", "shop", user)
+    }
+
+    /// As a user of any app.
+    pub fn user_of(self, workspace: &str, app: &str, user: &str) -> Self {
+        self.claims(json!({"sub": user, "workspace_id": workspace, "app_id": app}))
+    }
+
+    /// With a bearer credential that no gateway has looked at.
+    pub fn bearer(self, credential: &str) -> Self {
+        self.header("authorization", &format!("Bearer {credential}"))
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.into(), json!(value));
+        self
+    }
+
+    /// With a cookie, as `name=value`.
+    pub fn cookie(mut self, cookie: &str) -> Self {
+        self.cookies.push(cookie.into());
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.text(&body.to_string())
+    }
+
+    pub fn text(mut self, body: &str) -> Self {
+        self.body = Some(body.into());
+        self.header("content-type", "application/json")
+    }
+
+    /// The same call with another word for every `from` in path and body.
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.path = self.path.replace(from, to);
+        self.body = self.body.map(|body| body.replace(from, to));
+        self
+    }
+
+    fn event(self) -> Value {
+        let mut context = json!({
+            "accountId": "000000000000", "apiId": "stories", "stage": "$default",
+            "requestId": "r", "timeEpoch": 0,
+            "http": {"method": self.method, "path": self.path, "protocol": "HTTP/1.1",
+                     "sourceIp": "192.0.2.1", "userAgent": "story"},
+        });
+        if let Some(claims) = self.claims {
+            context["authorizer"] = json!({"jwt": {"claims": claims, "scopes": null}});
+        }
+        json!({
+            "version": "2.0", "routeKey": "$default",
+            "rawPath": self.path, "rawQueryString": self.query,
+            "cookies": self.cookies, "headers": self.headers,
+            "requestContext": context, "body": self.body, "isBase64Encoded": false,
+        })
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u64,
+    pub headers: BTreeMap<String, String>,
+    pub cookies: Vec<String>,
+    /// The JSON body; a string when it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// This answer, if it has the status.
+    #[track_caller]
+    pub fn expect_status(self, status: u64) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// Fails unless this is a problem with the status and code.
+    #[track_caller]
+    pub fn expect_problem(self, status: u64, code: &str) -> Self {
+        assert_eq!((self.status, &self.body["code"]), (status, &json!(code)), "{self:?}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["type"], format!("urn:grantry:problem:{code}"));
+        assert_eq!(self.body["status"], status);
+        self
+    }
+
+    /// A member of the body that is a string.
+    #[track_caller]
+    pub fn text(&self, member: &str) -> String {
+        self.body[member].as_str().unwrap_or_else(|| panic!("no {member}: {self:?}")).into()
+    }
+
+    #[track_caller]
+    pub fn location(&self) -> String {
+        self.headers["location"].clone()
+    }
+
+    /// The query parameters of the redirect.
+    #[track_caller]
+    pub fn location_params(&self) -> BTreeMap<String, String> {
+        let url = Url::parse(&self.location()).unwrap();
+        url.query_pairs().into_owned().collect()
+    }
+
+    /// The first cookie that is set, as `name=value`.
+    pub fn cookie(&self) -> Option<String> {
+        self.cookies.first().and_then(|cookie| cookie.split(';').next()).map(str::to_owned)
+    }
+}
+
+/// Sends one call through a router as one event.
+pub async fn send(router: Router, call: Call) -> Answer {
+    let event = LambdaEvent::new(call.event(), Context::default());
+    let answer = lambda::answer(router, event).await.unwrap();
+    let body = answer["body"].as_str().unwrap_or_default();
+    let headers = ["headers", "multiValueHeaders"]
+        .iter()
+        .filter_map(|members| answer[*members].as_object())
+        .flatten()
+        .map(|(name, value)| (name.clone(), first(value)))
+        .collect();
+    Answer {
+        status: answer["statusCode"].as_u64().unwrap(),
+        headers,
+        cookies: strings(&answer["cookies"]),
+        body: serde_json::from_str(body).unwrap_or_else(|_| json!(body)),
+    }
+}
+
+fn first(value: &Value) -> String {
+    value.as_str().or_else(|| value[0].as_str()).unwrap_or_default().to_owned()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}

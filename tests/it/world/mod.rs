@@ -1,0 +1,403 @@
+//! The harness of the stories: all functions' routers over one reference store, a manual clock,
+//! seeded randomness, a fake KMS, and a real authorization server on loopback.
+//!
+//! Requests go in as the gateway's events and come out as its answers, so that what a story
+//! sees is what a client would see. A story reads:
+//!
+//! ```ignore
+//! let world = World::start().await;
+//! let connector = world.connector(&["read"]).await;
+//! world.connect("alice", &connector).await;
+//! assert_eq!(world.lookup("alice", &connector).await.status, 200);
+//! ```
+
+mod http;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use serde_json::{Value, json};
+use shared::crypto::vault::Vault;
+use shared::domain::address::AddressRules;
+use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::event::Event;
+use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
+use shared::domain::plan::PlanGate;
+use shared::events::Publisher;
+use shared::http::identity::{ClaimNames, IdentityRules};
+use shared::oauth::http_client::HttpClient;
+use shared::oauth::provider_api::HttpProviderApi;
+use shared::ports::{Clock, Connections as _, EventSink};
+use shared::refresh::RefreshEngine;
+use shared::runtime::lambda::with_telemetry;
+use shared::runtime::telemetry::Telemetry;
+use testkit::clock::ManualClock;
+use testkit::entropy::SeededEntropy;
+use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
+use testkit::fake_kms::FakeKeyService;
+use testkit::memory_store::MemoryStore;
+
+pub use http::{Answer, Call};
+
+/// Where the stories' API answers.
+pub const API: &str = "https://api.grantry.test";
+/// The return URL of the stories' app.
+pub const RETURN: &str = "https://shop.example/connected";
+const SHARDS: u32 = 2;
+const STACK: &str = "stories";
+
+/// Everything a story needs.
+pub struct World {
+    pub clock: ManualClock,
+    pub store: Arc<MemoryStore>,
+    pub kms: Arc<FakeKeyService>,
+    pub provider: FakeAs,
+    pub engine: RefreshEngine,
+    pub publisher: Publisher,
+    pub bus: Arc<RecordingBus>,
+    pub lines: Arc<Mutex<Vec<String>>>,
+    disconnect: disconnect::State,
+    router: Router,
+    keys: Mutex<BTreeMap<(String, String), String>>,
+}
+
+impl World {
+    /// A world with workspace `acme` and its app `shop`, and a provider that rotates strictly
+    /// and issues tokens for an hour.
+    pub async fn start() -> Self {
+        let clock = ManualClock::new();
+        let provider = {
+            let clock = clock.clone();
+            let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
+            FakeAs::start(config).await
+        };
+        provider.configure(|settings| {
+            settings.rotation = testkit::fake_as::Rotation::Strict;
+            settings.access_token_lifetime_s = 3600;
+        });
+        let world = Self::wire(clock, provider);
+        world.register_app("acme", "shop").await;
+        world
+    }
+
+    fn wire(clock: ManualClock, provider: FakeAs) -> Self {
+        let store = Arc::new(MemoryStore::new(SHARDS));
+        let kms = Arc::new(FakeKeyService::new(STACK));
+        let bus = Arc::new(RecordingBus::default());
+        let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let vault = Arc::new(Vault::new(
+            STACK.into(),
+            Arc::clone(&store) as _,
+            Arc::clone(&kms) as _,
+            Arc::clone(&clock_port),
+            Arc::clone(&entropy) as _,
+        ));
+        let publisher = Publisher::new(Arc::clone(&bus) as _, Arc::clone(&store) as _);
+        let address_rules = AddressRules::LocalToo;
+        let http = HttpClient::new(address_rules);
+        let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
+        let engine = RefreshEngine {
+            clock: Arc::clone(&clock_port),
+            entropy: Arc::clone(&entropy) as _,
+            registry: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            due: Arc::clone(&store) as _,
+            vault: Arc::clone(&vault),
+            providers: Arc::clone(&providers) as _,
+            publisher: publisher.clone(),
+            address_rules,
+        };
+        let disconnect = disconnect::State {
+            registry: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            due: Arc::clone(&store) as _,
+            vault: Arc::clone(&vault),
+            providers: Arc::clone(&providers) as _,
+            publisher: publisher.clone(),
+            clock: Arc::clone(&clock_port),
+            entropy: Arc::clone(&entropy) as _,
+            identity: identity(),
+            address_rules,
+        };
+        let routers = [
+            connector_admin::router(connector_admin::State {
+                registry: Arc::clone(&store) as _,
+                vault: Arc::clone(&vault),
+                publisher: publisher.clone(),
+                clock: Arc::clone(&clock_port),
+                entropy: Arc::clone(&entropy) as _,
+                identity: identity(),
+                public_url: API.into(),
+                address_rules,
+            }),
+            oauth_start::router(oauth_start::State {
+                registry: Arc::clone(&store) as _,
+                sessions: Arc::clone(&store) as _,
+                keys: Arc::clone(&kms) as _,
+                clock: Arc::clone(&clock_port),
+                entropy: Arc::clone(&entropy) as _,
+                identity: identity(),
+                public_url: API.into(),
+                address_rules,
+            }),
+            oauth_callback::router(oauth_callback::State {
+                sessions: Arc::clone(&store) as _,
+                keys: Arc::clone(&kms) as _,
+                clock: Arc::clone(&clock_port),
+                entropy: Arc::clone(&entropy) as _,
+            }),
+            oauth_complete::router(oauth_complete::State {
+                registry: Arc::clone(&store) as _,
+                sessions: Arc::clone(&store) as _,
+                connections: Arc::clone(&store) as _,
+                due: Arc::clone(&store) as _,
+                keys: Arc::clone(&kms) as _,
+                vault: Arc::clone(&vault),
+                providers: Arc::clone(&providers) as _,
+                publisher: publisher.clone(),
+                clock: Arc::clone(&clock_port),
+                entropy: Arc::clone(&entropy) as _,
+                identity: identity(),
+                public_url: API.into(),
+                address_rules,
+            }),
+            connections::router(connections::State {
+                registry: Arc::clone(&store) as _,
+                connections: Arc::clone(&store) as _,
+                clock: Arc::clone(&clock_port),
+                identity: identity(),
+            }),
+            disconnect::router(disconnect.clone()),
+            token_lookup::router(token_lookup::State {
+                lookup: Arc::clone(&store) as _,
+                engine: engine.clone(),
+            }),
+        ];
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = Arc::clone(&lines);
+        let sink = Arc::new(move |line: &str| sink.lock().unwrap().push(line.to_owned()));
+        let router = routers.into_iter().fold(Router::new(), Router::merge);
+        let router =
+            with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
+        Self {
+            clock,
+            store,
+            kms,
+            provider,
+            engine,
+            publisher,
+            bus,
+            lines,
+            disconnect,
+            router,
+            keys: Mutex::default(),
+        }
+    }
+
+    /// Sends a call through the routers.
+    pub async fn send(&self, call: Call) -> Answer {
+        http::send(self.router.clone(), call).await
+    }
+
+    /// Registers an app with the stories' return URL, and makes an API key for it.
+    pub async fn register_app(&self, workspace: &str, app: &str) {
+        let path = format!("/v1/apps/{app}");
+        let body = json!({"name": "Shop", "return_urls": [RETURN]});
+        let put = Call::put(&path).admin_of(workspace).json(&body);
+        self.send(put).await.expect_status(201);
+        let key = Call::post(&format!("{path}/keys"))
+            .admin_of(workspace)
+            .json(&json!({"name": "backend"}));
+        let key = self.send(key).await.expect_status(201).text("key");
+        self.keys.lock().unwrap().insert((workspace.into(), app.into()), key);
+    }
+
+    /// The API key of an app.
+    pub fn key_of(&self, workspace: &str, app: &str) -> String {
+        self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
+    }
+
+    /// What an admin sends to make a connector at the stories' provider.
+    pub fn connector_body(&self, scopes: &[&str]) -> Value {
+        let at = self.provider.url();
+        json!({
+            "name": "Files",
+            "provider": "custom",
+            "client_id": "client",
+            "client_secret": "client-secret",
+            "scopes": scopes,
+            "config": {
+                "authorize_url": format!("{at}/authorize"),
+                "token_url": format!("{at}/token"),
+                "revoke_url": format!("{at}/revoke"),
+                "userinfo_url": format!("{at}/userinfo"),
+            },
+        })
+    }
+
+    /// A connector of `acme` at the stories' provider. Answers its id.
+    pub async fn connector(&self, scopes: &[&str]) -> String {
+        self.connector_of("acme", scopes).await
+    }
+
+    /// A connector of any workspace.
+    pub async fn connector_of(&self, workspace: &str, scopes: &[&str]) -> String {
+        let create =
+            Call::post("/v1/connectors").admin_of(workspace).json(&self.connector_body(scopes));
+        self.send(create).await.expect_status(201).text("id")
+    }
+
+    /// Begins a flow of a user of `acme`'s `shop`. Answers the path of the connect URL.
+    pub async fn begin(&self, user: &str, connector: &str) -> String {
+        let body = json!({"connector_id": connector, "return_url": RETURN});
+        let begin = Call::post("/v1/me/connections").user(user).json(&body);
+        let url = self.send(begin).await.expect_status(201).text("connect_url");
+        url.strip_prefix(API).expect("a link to the API").to_owned()
+    }
+
+    /// Follows a connect link: the provider's authorize URL, and the browser's cookie.
+    pub async fn follow(&self, link: &str) -> (String, String) {
+        let answer = self.send(Call::get(link)).await.expect_status(303);
+        let cookie = answer.cookie().expect("a cookie");
+        (answer.location(), cookie)
+    }
+
+    /// Consents at the provider: the path of the callback.
+    pub async fn consent(&self, authorize_url: &str, account: &str) -> String {
+        let callback = consent(authorize_url, account).await;
+        callback.strip_prefix(API).expect("a callback to the API").to_owned()
+    }
+
+    /// Start, consent and callback: the completion code that the app receives.
+    pub async fn authorize(&self, user: &str, account: &str, connector: &str) -> String {
+        let (authorize_url, cookie) = self.follow(&self.begin(user, connector).await).await;
+        let callback = self.consent(&authorize_url, account).await;
+        let answer = self.send(Call::get(&callback).cookie(&cookie)).await.expect_status(303);
+        let params = answer.location_params();
+        assert_eq!(params["status"], "authorized");
+        params["code"].clone()
+    }
+
+    /// Completes a flow as a user.
+    pub async fn complete(&self, user: &str, code: &str) -> Answer {
+        let body = json!({"code": code});
+        self.send(Call::post("/v1/me/connections/complete").user(user).json(&body)).await
+    }
+
+    /// A whole flow. The account at the provider is called like the user.
+    pub async fn connect(&self, user: &str, connector: &str) -> Answer {
+        let code = self.authorize(user, user, connector).await;
+        self.complete(user, &code).await.expect_status(200)
+    }
+
+    /// A look-up by the back end of `acme`'s `shop`.
+    pub async fn lookup(&self, user: &str, connector: &str) -> Answer {
+        self.lookup_with(json!({"connector_id": connector, "user_id": user})).await
+    }
+
+    /// A look-up with a body of the story's own.
+    pub async fn lookup_with(&self, body: Value) -> Answer {
+        let key = self.key_of("acme", "shop");
+        self.send(Call::post("/v1/tokens").bearer(&key).json(&body)).await
+    }
+
+    /// The access token of a look-up that succeeds.
+    pub async fn token(&self, user: &str, connector: &str) -> String {
+        self.lookup(user, connector).await.expect_status(200).text("access_token")
+    }
+
+    /// A user's disconnect.
+    pub async fn disconnect(&self, user: &str, connector: &str) -> Answer {
+        let path = format!("/v1/me/connections/{connector}");
+        self.send(Call::delete(&path).user(user)).await
+    }
+
+    /// A user's own list: the item of one connector.
+    pub async fn status(&self, user: &str, connector: &str) -> Value {
+        let list = self.send(Call::get("/v1/me/connectors").user(user)).await.expect_status(200);
+        let items = list.body["items"].as_array().expect("items").clone();
+        items
+            .into_iter()
+            .find(|item| item["connector_id"] == connector)
+            .unwrap_or(Value::Null)
+    }
+
+    /// One run of the scheduled refresher.
+    pub async fn tick(&self) -> Value {
+        let report = token_refresher::run(&self.engine, &self.publisher, SHARDS).await.unwrap();
+        Value::Object(report.facts)
+    }
+
+    /// One run of the background revoker.
+    pub async fn tick_revoker(&self) -> Value {
+        Value::Object(disconnect::run(&self.disconnect, SHARDS).await.facts)
+    }
+
+    /// What is stored for a user of `acme`'s `shop`.
+    pub async fn stored(&self, user: &str, connector: &str) -> Option<Connection> {
+        let key = ConnectionKey {
+            workspace: WorkspaceId::parse("acme").unwrap(),
+            app: AppId::parse("shop").unwrap(),
+            user: UserId::parse(user).unwrap(),
+            connector: ConnectorId::parse(connector).unwrap(),
+        };
+        self.store.connection(&key).await.unwrap()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+fn identity() -> IdentityRules {
+    let plans = ["free", "starter", "builder", "pro", "elite"].map(String::from).to_vec();
+    IdentityRules {
+        claims: ClaimNames {
+            workspace: "workspace_id".into(),
+            app: "app_id".into(),
+            role: "role".into(),
+            plan: "plan".into(),
+        },
+        plans: PlanGate::new(plans, "builder".into()).unwrap(),
+    }
+}
+
+/// A bus that remembers what it took, and can be down.
+#[derive(Default)]
+pub struct RecordingBus {
+    taken: Mutex<Vec<Event>>,
+    down: Mutex<bool>,
+}
+
+impl RecordingBus {
+    /// The types of the events it took, oldest first.
+    pub fn types(&self) -> Vec<&'static str> {
+        self.taken.lock().unwrap().iter().map(|event| event.change.detail_type()).collect()
+    }
+
+    /// The events it took, oldest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// Takes nothing from now on, or everything again.
+    pub fn set_down(&self, down: bool) {
+        *self.down.lock().unwrap() = down;
+    }
+}
+
+#[async_trait]
+impl EventSink for RecordingBus {
+    async fn publish(&self, events: &[Event]) -> Vec<EventId> {
+        if *self.down.lock().unwrap() {
+            return Vec::new();
+        }
+        self.taken.lock().unwrap().extend_from_slice(events);
+        events.iter().map(|event| event.id.clone()).collect()
+    }
+}
