@@ -68,7 +68,9 @@ pub(crate) async fn create(
     };
     seal_secret(&state, &mut connector, &client_secret).await?;
     let event = connector_event(&*state.entropy, &connector, Change::ConnectorCreated, now);
-    state.registry.add_connector(&connector, &event).await?;
+    if !state.registry.add_connector(&connector, &event).await? {
+        return Err(Problem::new(Code::Conflict, "the id is taken; try again"));
+    }
     state.publisher.publish(&event).await;
     Ok(respond_with(StatusCode::CREATED, &connector, &state.public_url))
 }

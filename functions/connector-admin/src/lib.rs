@@ -18,6 +18,7 @@ use shared::crypto::vault::Vault;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Clock, Entropy, Registry};
+use url::Url;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ pub struct State {
     /// Claim names and the plan gate.
     pub identity: IdentityRules,
     /// Where browsers reach the API.
-    pub public_url: String,
+    pub public_url: Url,
     /// Which addresses endpoints and return URLs may have.
     pub address_rules: AddressRules,
 }

@@ -10,6 +10,7 @@ use shared::domain::ids::{AppId, ConnectorId, ProviderId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::respond;
+use url::Url;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ConnectorView<'a> {
@@ -26,13 +27,13 @@ pub(crate) struct ConnectorView<'a> {
     config: &'a BTreeMap<String, String>,
     allowed_apps: Option<&'a [AppId]>,
     status: &'static str,
-    redirect_uri: String,
+    redirect_uri: Url,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl<'a> ConnectorView<'a> {
-    pub(crate) fn of(connector: &'a Connector, public_url: &str) -> Self {
+    pub(crate) fn of(connector: &'a Connector, public_url: &Url) -> Self {
         Self {
             id: &connector.id,
             name: &connector.name,
@@ -60,7 +61,7 @@ impl<'a> ConnectorView<'a> {
 pub(crate) fn respond_with(
     status: StatusCode,
     connector: &Connector,
-    public_url: &str,
+    public_url: &Url,
 ) -> Response {
     let mut response = respond::json(status, &ConnectorView::of(connector, public_url));
     let etag = HeaderValue::from_str(&etag(connector)).expect("digits and quotes");

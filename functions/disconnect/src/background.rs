@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Map, json};
+use shared::domain::connection::Connection;
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Change;
 use shared::domain::ids::{ConnectorId, WorkspaceId};
@@ -15,7 +16,7 @@ use shared::runtime::lambda::JobReport;
 use shared::runtime::telemetry::Metric;
 
 use crate::State;
-use crate::disconnect::{stop, tell_provider};
+use crate::disconnect::stop;
 use crate::revoke::{Settled, revoke};
 
 /// No piece of work begins later than this after the run did: the function is stopped after
@@ -35,15 +36,18 @@ struct Counts {
     connectors_deleted: u64,
 }
 
-/// Does one run over `shards` shards.
-pub async fn run(state: &State, shards: u32) -> JobReport {
+/// Does one run.
+pub async fn run(state: &State) -> JobReport {
     let last_start = state.clock.monotonic() + START_WINDOW;
     let mut counts = Counts::default();
-    for shard in 0..shards {
-        if let Err(problem) = run_shard(state, shard, last_start, &mut counts).await {
-            tracing::error!(shard, code = problem.code().as_str(), "shard was left");
-            counts.failed += 1;
-        }
+    // Deletions first: what they disconnect is then revoked in the same run.
+    for shard in 0..state.due.shards() {
+        let deleted = delete_connectors(state, shard, last_start, &mut counts).await;
+        note(deleted, shard, &mut counts);
+    }
+    for shard in 0..state.due.shards() {
+        let revoked = revoke_due(state, shard, last_start, &mut counts).await;
+        note(revoked, shard, &mut counts);
     }
     let mut facts = Map::new();
     facts.insert("revoked".into(), json!(counts.revoked));
@@ -65,44 +69,73 @@ pub async fn run(state: &State, shards: u32) -> JobReport {
     }
 }
 
-async fn run_shard(
+/// A shard that failed is the next run's.
+fn note(result: Result<(), Problem>, shard: u32, counts: &mut Counts) {
+    if let Err(problem) = result {
+        tracing::error!(shard, code = problem.code().as_str(), "shard was left");
+        counts.failed += 1;
+    }
+}
+
+/// Works through the revocations that are due. Each one that is not settled is postponed, so
+/// the first page is always new.
+async fn revoke_due(
     state: &State,
     shard: u32,
     last_start: Duration,
     counts: &mut Counts,
 ) -> Result<(), Problem> {
-    let in_time = || state.clock.monotonic() < last_start;
-    let now = state.clock.now();
-    let due = state.due.due_revocations(shard, now, PAGE).await?;
-    let outcomes: Vec<_> = stream::iter(&due)
-        .map(|(work, revocation)| async move {
-            if in_time() {
-                Some(revoke(state, work, revocation).await)
-            } else {
-                None
+    while state.clock.monotonic() < last_start {
+        let due = state
+            .due
+            .due_revocations(shard, state.clock.now(), PAGE)
+            .await?;
+        let full_page = due.len() == PAGE as usize;
+        let outcomes: Vec<_> = stream::iter(due)
+            .map(|(work, revocation)| async move {
+                if state.clock.monotonic() >= last_start {
+                    return None;
+                }
+                Some(revoke(state, &work, &revocation).await)
+            })
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        let failed = outcomes.iter().any(Result::is_err);
+        for outcome in outcomes {
+            match outcome {
+                Ok(Settled::Done(_)) => counts.revoked += 1,
+                Ok(Settled::Later) => counts.postponed += 1,
+                Err(_) => counts.failed += 1,
             }
-        })
-        .buffer_unordered(CONCURRENCY)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    for outcome in outcomes {
-        match outcome {
-            Ok(Settled::Done(_)) => counts.revoked += 1,
-            Ok(Settled::Later) => counts.postponed += 1,
-            Err(_) => counts.failed += 1,
+        }
+        // What failed would be read again at once.
+        if !full_page || failed {
+            break;
         }
     }
+    Ok(())
+}
+
+async fn delete_connectors(
+    state: &State,
+    shard: u32,
+    last_start: Duration,
+    counts: &mut Counts,
+) -> Result<(), Problem> {
+    let now = state.clock.now();
     for (work, workspace, connector) in state.due.due_deletions(shard, now, PAGE).await? {
-        if in_time() && delete_connector(state, &work, &workspace, &connector, last_start).await? {
+        if delete_connector(state, &work, &workspace, &connector, last_start).await? {
             counts.connectors_deleted += 1;
         }
     }
     Ok(())
 }
 
-/// Disconnects the next page of a connector's connections. `true` when none was left and the
-/// connector is gone. Resumable at any point: what is disconnected leaves the index.
+/// Disconnects a connector's connections, as many as there is time for. `true` when none was
+/// left and the connector is gone. Resumable at any point: what is disconnected and settled
+/// leaves the index.
 async fn delete_connector(
     state: &State,
     work: &DueWork,
@@ -110,40 +143,32 @@ async fn delete_connector(
     id: &ConnectorId,
     last_start: Duration,
 ) -> Result<bool, Problem> {
-    let page = state
-        .connections
-        .of_connector(workspace, id, None, PAGE)
-        .await?;
-    let now = state.clock.now();
-    stream::iter(
-        page.items
-            .iter()
-            .filter(|connection| !connection.status.is_gone()),
-    )
-    .for_each_concurrent(CONCURRENCY, |connection| async move {
+    let mut left = false;
+    let mut after: Option<String> = None;
+    loop {
         if state.clock.monotonic() >= last_start {
-            return;
+            return Ok(false);
         }
-        match stop(state, connection, now).await {
-            Ok(Some(revocation)) => {
-                tell_provider(state, &revocation).await;
-            }
-            // It changed; the next run sees it as it is then.
-            Ok(None) => {}
-            Err(error) => tracing::warn!(
-                connection.id = %connection.id, error = %error, "was not disconnected"
-            ),
+        let page = state
+            .connections
+            .of_connector(workspace, id, after.as_deref(), PAGE)
+            .await?;
+        left |= !page.items.is_empty();
+        disconnect_all(state, page.items).await;
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
         }
-    })
-    .await;
+    }
     let Some(connector) = state.registry.connector(workspace, id).await? else {
         return Ok(false);
     };
+    let now = state.clock.now();
     let settled = match connector.status {
         ConnectorStatus::Deleting { since } => now.since(since) >= INDEX_SETTLES,
         ConnectorStatus::Enabled => false,
     };
-    if !page.items.is_empty() || !settled {
+    if left || !settled {
         return Ok(false);
     }
     let event = connector_event(&*state.entropy, &connector, Change::ConnectorDeleted, now);
@@ -155,4 +180,21 @@ async fn delete_connector(
         state.publisher.publish(&event).await;
     }
     Ok(gone)
+}
+
+/// Stops hand-out; the revocations this leaves are due at once. One that changed meanwhile is
+/// seen by the next run as it is then.
+async fn disconnect_all(state: &State, connections: Vec<Connection>) {
+    stream::iter(connections)
+        .for_each_concurrent(CONCURRENCY, |connection| async move {
+            if connection.status.is_gone() {
+                return;
+            }
+            if let Err(error) = stop(state, &connection, state.clock.now()).await {
+                tracing::warn!(
+                    connection.id = %connection.id, error = %error, "was not disconnected"
+                );
+            }
+        })
+        .await;
 }

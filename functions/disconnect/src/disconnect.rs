@@ -36,8 +36,10 @@ pub(crate) async fn disconnect(
             return Ok(Disconnected::Before);
         };
         let now = state.clock.now();
-        if let Some(revocation) = stop(state, &connection, now).await? {
-            return Ok(tell_provider(state, &revocation).await);
+        match stop(state, &connection, now).await? {
+            Stopped::Changed => {}
+            Stopped::Settled => return Ok(Disconnected::Settled(RevocationOutcome::Unsupported)),
+            Stopped::ToRevoke(revocation) => return Ok(tell_provider(state, &revocation).await),
         }
     }
     Err(Problem::new(
@@ -46,31 +48,41 @@ pub(crate) async fn disconnect(
     ))
 }
 
-/// Stops the hand-out; `None` when the connection has changed since it was read.
+/// What stopping the hand-out came to.
+pub(crate) enum Stopped {
+    /// The connection has changed since it was read; nothing was done.
+    Changed,
+    /// There was no ciphertext, so nothing to revoke.
+    Settled,
+    /// The provider has to be told.
+    ToRevoke(Revocation),
+}
+
+/// Stops the hand-out.
 pub(crate) async fn stop(
     state: &State,
     connection: &Connection,
     now: Timestamp,
-) -> Result<Option<Revocation>, StoreError> {
-    let revocation = Revocation {
+) -> Result<Stopped, StoreError> {
+    let revocation = connection.sealed.clone().map(|sealed| Revocation {
         key: connection.key.clone(),
         connection: connection.id.clone(),
-        sealed: connection.sealed.clone().unwrap_or_default(),
+        sealed,
         generation: connection.generation,
         connector_generation: connection.connector_generation,
         since: now,
         settles_connection: true,
-    };
+    });
     let event = connection_event(&*state.entropy, connection, Change::Disconnected, now);
     if !state
         .connections
-        .disconnect(connection, &revocation, &event)
+        .disconnect(connection, revocation.as_ref(), &event)
         .await?
     {
-        return Ok(None);
+        return Ok(Stopped::Changed);
     }
     state.publisher.publish(&event).await;
-    Ok(Some(revocation))
+    Ok(revocation.map_or(Stopped::Settled, Stopped::ToRevoke))
 }
 
 /// The first try, on the caller's time. Whatever goes wrong is the background's.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use disconnect::{State, router, run};
 use shared::runtime::lambda::{Job, serve_with_job, with_telemetry};
 use shared::runtime::wiring::Wiring;
-use shared::storage::schema::DUE_SHARDS;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -32,7 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let state = state.clone();
         async move {
             match job.job.as_str() {
-                "revoke_due" => Ok(run(&state, DUE_SHARDS).await),
+                "revoke_due" => Ok(run(&state).await),
                 other => Err(format!("no job is called {other:?}").into()),
             }
         }

@@ -71,9 +71,6 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         Some(connector) if connector.generation == revocation.connector_generation => connector,
         _ => return Ok(RevocationAnswer::Unsupported),
     };
-    if revocation.sealed.is_empty() {
-        return Ok(RevocationAnswer::Unsupported);
-    }
     match open(state, &connector, revocation).await? {
         Some((provider, client, tokens)) => {
             Ok(state.providers.revoke(&provider, &client, &tokens).await)

@@ -227,7 +227,7 @@ async fn open_grant(
     Ok(CodeGrant {
         code,
         verifier,
-        redirect_uri: connector.redirect_uri(&state.public_url),
+        redirect_uri: connector.redirect_uri(&state.public_url).into(),
     })
 }
 

@@ -52,11 +52,6 @@ pub(crate) async fn connect(
                 revoke(state, &write.connection, now).await;
                 return Err(connector_gone());
             }
-            // Completed by this very write, whose first answer was lost.
-            Ok(ConnectAnswer::SessionGone) if stands(state, &write, started).await? => {
-                state.publisher.publish(&write.event).await;
-                return Ok(write.connection);
-            }
             Ok(ConnectAnswer::SessionGone) => {
                 revoke(state, &write.connection, now).await;
                 return Err(Problem::new(
@@ -148,12 +143,6 @@ fn write_of(
         replaces: standing,
         event,
     }
-}
-
-/// Whether the stored connection is the one of `write`. No two seals are alike.
-async fn stands(state: &State, write: &ConnectWrite, started: Duration) -> Result<bool, Problem> {
-    let stored = read(state, &write.connection.key, started).await?;
-    Ok(stored.is_some_and(|stored| stored.sealed == write.connection.sealed))
 }
 
 /// A known account may not silently become another one (H-16).

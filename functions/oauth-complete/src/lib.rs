@@ -15,6 +15,7 @@ use shared::http::identity::IdentityRules;
 use shared::ports::{
     Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
 };
+use url::Url;
 
 /// What the route needs.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub struct State {
     /// Claim names.
     pub identity: IdentityRules,
     /// Where browsers reach the API.
-    pub public_url: String,
+    pub public_url: Url,
     /// Which addresses a connector's endpoints may have.
     pub address_rules: AddressRules,
 }

@@ -13,6 +13,7 @@ use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
 use shared::http::respond;
+use url::Url;
 
 use crate::State;
 
@@ -28,7 +29,7 @@ pub(crate) struct Begin {
 
 #[derive(Debug, Serialize)]
 struct Begun {
-    connect_url: String,
+    connect_url: Url,
     expires_at: Timestamp,
 }
 
@@ -90,11 +91,8 @@ pub(crate) async fn begin(
         },
     };
     state.sessions.add(&session).await?;
-    let connect_url = format!(
-        "{}/connect/{}",
-        state.public_url,
-        ticket.to_secret().expose()
-    );
+    let path = format!("/connect/{}", ticket.to_secret().expose());
+    let connect_url = state.public_url.join(&path).expect("a ticket is a path segment as it is");
     let begun = Begun {
         connect_url,
         expires_at: session.expires_at,

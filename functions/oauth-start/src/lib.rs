@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use shared::domain::address::AddressRules;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
+use url::Url;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -28,7 +29,7 @@ pub struct State {
     /// Claim names.
     pub identity: IdentityRules,
     /// Where browsers reach the API.
-    pub public_url: String,
+    pub public_url: Url,
     /// Which addresses a connector's endpoints may have.
     pub address_rules: AddressRules,
 }

@@ -10,7 +10,7 @@ use shared::domain::session::{
 };
 use shared::http::page::{Page, harden};
 use shared::http::problem::Problem;
-use shared::oauth::authorize::{authorize_url, pkce};
+use shared::oauth::{AuthorizeRequest, authorize_url, pkce};
 use shared::ports::SessionField;
 
 use crate::State;
@@ -76,15 +76,15 @@ pub(crate) async fn redirect(
         return Err(LINK_USED);
     }
 
-    let location = authorize_url(
-        &provider,
-        &connector.client_id,
-        &connector.redirect_uri(&state.public_url),
-        &connector.scopes,
-        &state_token.to_secret(),
-        challenge.as_deref(),
-        session.login_hint.as_deref(),
-    );
+    let location = authorize_url(&AuthorizeRequest {
+        provider: &provider,
+        client_id: &connector.client_id,
+        redirect_uri: &connector.redirect_uri(&state.public_url),
+        scopes: &connector.scopes,
+        state: &state_token.to_secret(),
+        pkce_challenge: challenge.as_deref(),
+        login_hint: session.login_hint.as_deref(),
+    });
     let set_cookie = format!(
         "{}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
         cookie_name(&session.id),

@@ -11,18 +11,17 @@ use shared::runtime::telemetry::Metric;
 /// How many lost events one run publishes per shard.
 const RELAY_LIMIT: u32 = 100;
 
-/// Does one run over `shards` shards.
+/// Does one run.
 ///
 /// # Errors
 /// When the outbox does not answer; what was due has been refreshed by then.
 pub async fn run(
     engine: &RefreshEngine,
     publisher: &Publisher,
-    shards: u32,
 ) -> Result<JobReport, StoreError> {
-    let sweep = engine.sweep(shards).await;
+    let sweep = engine.sweep().await;
     let mut relayed = 0;
-    for shard in 0..shards {
+    for shard in 0..engine.due.shards() {
         relayed += publisher
             .relay(shard, engine.clock.now(), RELAY_LIMIT)
             .await?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use shared::runtime::lambda::{Job, serve_job};
 use shared::runtime::wiring::Wiring;
-use shared::storage::schema::DUE_SHARDS;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,7 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let (engine, publisher) = (engine.clone(), publisher.clone());
         async move {
             match job.job.as_str() {
-                "refresh_due" => Ok(token_refresher::run(&engine, &publisher, DUE_SHARDS).await?),
+                "refresh_due" => Ok(token_refresher::run(&engine, &publisher).await?),
                 other => Err(format!("no job is called {other:?}").into()),
             }
         }

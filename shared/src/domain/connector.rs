@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::ids::{AppId, ConnectorId, ProviderId, WorkspaceId};
 use super::scopes::ScopeList;
@@ -48,8 +49,9 @@ pub struct Connector {
 
 impl Connector {
     /// The connector's own redirect URI (H-06), to be registered at the provider.
-    pub fn redirect_uri(&self, public_url: &str) -> String {
-        format!("{public_url}/oauth/callback/{}", self.id)
+    pub fn redirect_uri(&self, public_url: &Url) -> Url {
+        let path = format!("/oauth/callback/{}", self.id);
+        public_url.join(&path).expect("an id is a path segment as it is")
     }
 
     /// Whether users of `app` may use the connector at all.

@@ -72,13 +72,13 @@ type Connectors =
     std::sync::Mutex<BTreeMap<(WorkspaceId, ConnectorId), Arc<OnceCell<Option<Connector>>>>>;
 
 impl RefreshEngine {
-    /// Works through what is due in `shards` shards. No attempt begins later than
+    /// Works through what is due. No attempt begins later than
     /// [`START_WINDOW`] after the run did; what is left is the next run's.
-    pub async fn sweep(&self, shards: u32) -> SweepReport {
+    pub async fn sweep(&self) -> SweepReport {
         let last_start = self.clock.monotonic() + START_WINDOW;
         let connectors = Connectors::default();
         let mut report = SweepReport::default();
-        for shard in 0..shards {
+        for shard in 0..self.due.shards() {
             loop {
                 if self.clock.monotonic() >= last_start {
                     return report;
@@ -96,7 +96,7 @@ impl RefreshEngine {
                     report.oldest_due = report.oldest_due.max(Some(age));
                 }
                 let full_page = due.len() == PAGE as usize;
-                let outcomes: Vec<_> = stream::iter(&due)
+                let outcomes: Vec<_> = stream::iter(due)
                     .map(|(work, key)| self.refresh_due(work, key, &connectors, last_start))
                     .buffer_unordered(CONCURRENCY)
                     .filter_map(std::future::ready)
@@ -119,16 +119,15 @@ impl RefreshEngine {
 
     async fn refresh_due(
         &self,
-        work: &DueWork,
-        key: &ConnectionKey,
+        work: DueWork,
+        key: ConnectionKey,
         connectors: &Connectors,
         last_start: Duration,
     ) -> Option<DueOutcome> {
         if self.clock.monotonic() >= last_start {
             return None;
         }
-        let outcome = self
-            .work_off(work, key, connectors)
+        let outcome = self.work_off(&work, &key, connectors)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(due.id = work.id, error = %error, "due entry stays");

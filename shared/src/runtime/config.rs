@@ -1,5 +1,7 @@
 //! The environment, read once at cold start. Nothing in it is secret.
 
+use url::Url;
+
 use crate::domain::address::AddressRules;
 use crate::domain::plan::PlanGate;
 use crate::http::identity::{ClaimNames, IdentityRules};
@@ -10,8 +12,8 @@ use crate::storage::Tables;
 pub struct Config {
     /// `GRANTRY_STACK`: names the stack in every envelope and encryption context.
     pub stack: String,
-    /// `GRANTRY_PUBLIC_URL`: where browsers reach the API, without a slash at the end.
-    pub public_url: String,
+    /// `GRANTRY_PUBLIC_URL`: where browsers reach the API: an origin.
+    pub public_url: Url,
     /// `GRANTRY_*_TABLE`.
     pub tables: Tables,
     /// `GRANTRY_KMS_KEY_ARN`.
@@ -81,9 +83,7 @@ impl Config {
         };
         Ok(Self {
             stack: required("GRANTRY_STACK")?,
-            public_url: required("GRANTRY_PUBLIC_URL")?
-                .trim_end_matches('/')
-                .to_owned(),
+            public_url: origin("GRANTRY_PUBLIC_URL", &required("GRANTRY_PUBLIC_URL")?)?,
             tables: Tables {
                 registry: required("GRANTRY_REGISTRY_TABLE")?,
                 connections: required("GRANTRY_CONNECTIONS_TABLE")?,
@@ -106,6 +106,14 @@ impl Config {
             function: required("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }
+}
+
+/// A URL without a path: redirect URIs and connect links are made by adding one.
+fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.has_host() && url.path() == "/" && url.query().is_none())
+        .ok_or_else(|| ConfigError { name, fault: format!("is {text:?}, must be an origin") })
 }
 
 #[cfg(test)]
@@ -150,10 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn the_public_url_has_no_slash_at_its_end() {
-        assert_eq!(
-            Config::read(complete).unwrap().public_url,
-            "https://api.example"
-        );
+    fn the_public_url_is_an_origin() {
+        let with = |url: &'static str| {
+            move |name: &str| match name {
+                "GRANTRY_PUBLIC_URL" => Some(url.to_owned()),
+                name => complete(name),
+            }
+        };
+        let read = |url| Config::read(with(url)).map(|config| config.public_url.to_string());
+        assert_eq!(read("https://api.example").unwrap(), "https://api.example/");
+        for url in ["api.example", "https://api.example/v1", "https://api.example/?x", "data:x"] {
+            assert!(read(url).is_err(), "{url}");
+        }
     }
 }

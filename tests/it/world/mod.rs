@@ -131,7 +131,7 @@ impl World {
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
                 identity: identity(),
-                public_url: API.into(),
+                public_url: API.parse().unwrap(),
                 address_rules,
             }),
             oauth_start::router(oauth_start::State {
@@ -141,7 +141,7 @@ impl World {
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
                 identity: identity(),
-                public_url: API.into(),
+                public_url: API.parse().unwrap(),
                 address_rules,
             }),
             oauth_callback::router(oauth_callback::State {
@@ -162,7 +162,7 @@ impl World {
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
                 identity: identity(),
-                public_url: API.into(),
+                public_url: API.parse().unwrap(),
                 address_rules,
             }),
             connections::router(connections::State {
@@ -328,13 +328,13 @@ impl World {
 
     /// One run of the scheduled refresher.
     pub async fn tick(&self) -> Value {
-        let report = token_refresher::run(&self.engine, &self.publisher, SHARDS).await.unwrap();
+        let report = token_refresher::run(&self.engine, &self.publisher).await.unwrap();
         Value::Object(report.facts)
     }
 
     /// One run of the background revoker.
     pub async fn tick_revoker(&self) -> Value {
-        Value::Object(disconnect::run(&self.disconnect, SHARDS).await.facts)
+        Value::Object(disconnect::run(&self.disconnect).await.facts)
     }
 
     /// What is stored for a user of `acme`'s `shop`.
