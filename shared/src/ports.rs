@@ -583,8 +583,8 @@ pub struct CodeGrant {
     pub redirect_uri: String,
 }
 
-/// A provider's endpoints. One call is one request: none is ever repeated here, because a
-/// repeated token request may spend a refresh token twice.
+/// A provider's endpoints. No request is ever repeated here, because a repeated token request
+/// may spend a refresh token twice.
 #[async_trait]
 pub trait ProviderApi: Send + Sync {
     /// Redeems a code.
@@ -601,7 +601,9 @@ pub trait ProviderApi: Send + Sync {
         client: &ClientCredentials,
         refresh_token: &Secret,
     ) -> Result<TokenAnswer, TokenFailure>;
-    /// Revokes a grant.
+    /// Revokes a grant. Names one token after the other where the provider does not take the
+    /// first, and refreshes an expired access token where only that can end the grant: up to
+    /// three requests, none of them twice.
     async fn revoke(
         &self,
         provider: &Provider,

@@ -1,6 +1,7 @@
 //! The model: what a connector, an authorization session and a connection are, and which
 //! moves between their states are allowed. Pure data and decisions; no I/O, no clock, no AWS.
 
+pub mod address;
 pub mod app;
 pub mod connection;
 pub mod connector;

@@ -28,6 +28,8 @@ pub struct Provider {
     pub token: TokenEndpointProfile,
     /// How a grant is revoked; `None` when the provider offers no way.
     pub revocation: Option<Revocation>,
+    /// Headers that the provider wants on every request, such as the version of its API.
+    pub headers: BTreeMap<String, String>,
     /// How refresh tokens live and die here.
     pub refresh: RefreshProfile,
     /// Where the account's identity is read after a code was redeemed.
@@ -52,6 +54,40 @@ pub struct Authorize {
     pub pkce: bool,
 }
 
+impl Authorize {
+    /// Whether a parameter belongs to the protocol or to this profile's scopes, so that neither
+    /// a profile nor an endpoint's own query may set it (H-15).
+    pub fn reserves(&self, name: &str) -> bool {
+        name == self.scope_param || is_protocol_param(name)
+    }
+}
+
+/// Whether a request parameter is the protocol's own, of the authorization request (RFC 6749,
+/// RFC 7636, RFC 8707, RFC 9126, OpenID Connect) or of the token request. Not `request`: there
+/// are providers whose endpoints need one of another meaning.
+pub fn is_protocol_param(name: &str) -> bool {
+    const NAMES: [&str; 15] = [
+        "client_assertion",
+        "client_assertion_type",
+        "client_id",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "grant_type",
+        "nonce",
+        "redirect_uri",
+        "refresh_token",
+        "request_uri",
+        "resource",
+        "response_type",
+        "scope",
+        "state",
+    ];
+    // Some servers ignore the case of parameter names.
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || name.starts_with("code_challenge")
+}
+
 /// The token request and the shape of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEndpointProfile {
@@ -63,12 +99,38 @@ pub struct TokenEndpointProfile {
     pub body: BodyEncoding,
     /// Extra parameters of every token request.
     pub params: BTreeMap<String, String>,
-    /// JSON pointer to the object that holds the tokens; empty for the whole answer.
+    /// JSON pointer to the object that holds the tokens; empty for the whole answer. Where
+    /// there are none, as in Slack's answers to a refresh, the whole answer is looked at.
     pub token_path: String,
+    /// Values of `token_type` that mean a bearer token here, besides `bearer` itself.
+    pub bearer_types: Vec<String>,
     /// A member that is `false` when an HTTP 200 is an error in disguise (Slack's `ok`).
     pub success_flag: Option<String>,
+    /// JSON pointer to the code of an error for answers that have no `error` (HubSpot).
+    pub error_path: Option<String>,
+    /// What the provider's own error codes mean. Those of RFC 6749 are known without.
+    pub errors: BTreeMap<String, ErrorClass>,
     /// What separates scopes in the answer's `scope`.
     pub scope_separator: String,
+}
+
+/// What an error code of a provider says about the request; see
+/// [`TokenFailure`](super::token::TokenFailure), whose variants these become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The code or token is not, or no longer, accepted.
+    GrantRefused,
+    /// The client's credentials are wrong or it may not do this.
+    ClientRefused,
+    /// The request was wrong.
+    RequestRefused,
+    /// The user has to consent again.
+    InteractionRequired,
+    /// Not now; nothing was done.
+    TryLater,
+    /// The provider failed half-way: it may have rotated the token.
+    OutcomeUnknown,
 }
 
 /// Client authentication at the token endpoint.
@@ -94,8 +156,8 @@ pub enum BodyEncoding {
 /// One way of revoking a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// The revocation endpoint. With [`RevocationShape::DeletePath`] the text `{token}` in its
-    /// path stands for the token.
+    /// The revocation endpoint. In a catalogue entry's the text `{client_id}` stands for the
+    /// client and, with [`RevocationShape::DeletePath`], `{token}` for the token.
     pub url: String,
     /// The shape of the request.
     pub shape: RevocationShape,

@@ -1,1 +1,24 @@
-//! stub
+//! OAuth on the wire: the authorization URL, the token and revocation endpoints, the account.
+//!
+//! Requests are built and answers parsed by the `oauth2` crate; what a provider does
+//! differently is a transformation of request or answer that its catalogue entry asks for.
+//! Nothing here retries, follows a redirect or stores anything, and nothing here names a
+//! provider. `http_client` is the only place of the product that talks to the internet.
+
+pub mod authorize;
+pub mod http_client;
+pub mod provider_api;
+pub mod resolver;
+
+mod account;
+mod answer;
+mod classify;
+mod json;
+mod request;
+mod revoke;
+#[cfg(test)]
+mod testserver;
+
+pub use authorize::{AuthorizeRequest, authorize_url, pkce};
+pub use http_client::HttpClient;
+pub use provider_api::HttpProviderApi;

@@ -1,0 +1,225 @@
+//! The provider `custom`: its endpoints come from the connector's `config`.
+//!
+//! Every URL here was typed by an admin of some workspace and will receive client secrets and
+//! tokens, or be called from inside our network: it must pass the address rules, and
+//! may not smuggle parameters of the protocol in its query.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::config::{self, ConfigError};
+use super::template::Field;
+use super::view::{ProviderDetails, ProviderSummary, REDIRECT_URI_RULE};
+use crate::domain::address::AddressRules;
+use crate::domain::ids::ProviderId;
+use crate::domain::provider::{
+    Authorize, BodyEncoding, ClientAuth, Identity, Provider, RefreshProfile, Revocation,
+    RevocationShape, RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
+};
+
+pub(super) const ID: &str = "custom";
+
+const DAY: u64 = 24 * 3600;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    name: String,
+    scopes_help: String,
+    setup_notes: Vec<String>,
+    fields: Vec<Field>,
+}
+
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
+    // The text is part of the binary and a test parses it.
+    serde_json::from_str(include_str!("custom.json")).expect("custom.json is well formed")
+});
+
+pub(super) fn summary() -> ProviderSummary {
+    ProviderSummary {
+        id: ID.into(),
+        name: DESCRIPTION.name.clone(),
+        docs_url: None,
+        revocation: true,
+    }
+}
+
+pub(super) fn details() -> ProviderDetails {
+    ProviderDetails {
+        summary: summary(),
+        fields: DESCRIPTION.fields.clone(),
+        scopes_help: DESCRIPTION.scopes_help.clone(),
+        scope_separator: None,
+        setup_notes: DESCRIPTION.setup_notes.clone(),
+        redirect_uri_rule: REDIRECT_URI_RULE,
+        pkce: None,
+        verified_on: None,
+        sources: Vec::new(),
+    }
+}
+
+pub(super) fn resolve(
+    id: &ProviderId,
+    config: &BTreeMap<String, String>,
+    rules: AddressRules,
+) -> Result<Provider, ConfigError> {
+    let answers = Answers {
+        values: config::values(&DESCRIPTION.fields, config)?,
+        rules,
+    };
+    let basic = answers.is("token_auth", "basic");
+    let separator = if answers.is("scope_separator", "comma") {
+        ","
+    } else {
+        " "
+    };
+    let authorize_url = answers.required_url("authorize_url")?;
+    Ok(Provider {
+        id: id.clone(),
+        name: authorize_url.host_str().unwrap_or_default().to_owned(),
+        issuer: answers.issuer()?,
+        iss_promised: false,
+        authorize: Authorize {
+            url: authorize_url,
+            params: BTreeMap::new(),
+            scope_separator: separator.into(),
+            scope_param: "scope".into(),
+            pkce: answers.is("pkce", "s256"),
+        },
+        token: TokenEndpointProfile {
+            url: answers.required_url("token_url")?,
+            auth: if basic {
+                ClientAuth::Basic
+            } else {
+                ClientAuth::Post
+            },
+            body: BodyEncoding::Form,
+            params: BTreeMap::new(),
+            token_path: String::new(),
+            bearer_types: Vec::new(),
+            success_flag: None,
+            error_path: None,
+            errors: BTreeMap::new(),
+            scope_separator: separator.into(),
+        },
+        revocation: answers.url("revoke_url")?.map(|url| Revocation {
+            url: url.into(),
+            shape: if basic {
+                RevocationShape::FormBasic
+            } else {
+                RevocationShape::FormPost
+            },
+            token: RevokedToken::Refresh,
+        }),
+        refresh: RefreshProfile {
+            rotation: answers.rotation()?,
+            idle_limit: answers
+                .number("idle_days", 3650)?
+                .map(|days| Duration::from_secs(days * DAY)),
+            assumed_lifetime: answers.assumed_lifetime()?,
+        },
+        identity: answers.url("userinfo_url")?.map(|url| Identity {
+            url: Some(url),
+            id: answers.text("userinfo_id").unwrap_or("/sub").to_owned(),
+            label: answers.text("userinfo_label").map(str::to_owned),
+        }),
+        captured: BTreeMap::new(),
+        headers: BTreeMap::new(),
+    })
+}
+
+/// The admin's answers, each checked against its field's pattern.
+struct Answers<'a> {
+    values: BTreeMap<&'a str, &'a str>,
+    rules: AddressRules,
+}
+
+impl<'a> Answers<'a> {
+    fn text(&self, field: &str) -> Option<&'a str> {
+        self.values.get(field).copied()
+    }
+
+    fn is(&self, field: &str, value: &str) -> bool {
+        self.text(field) == Some(value)
+    }
+
+    fn number(&self, field: &str, most: u64) -> Result<Option<u64>, ConfigError> {
+        match self.text(field).map(str::parse) {
+            None => Ok(None),
+            Some(Ok(number)) if number <= most => Ok(Some(number)),
+            Some(_) => Err(ConfigError::invalid(
+                field,
+                format!("must be at most {most}"),
+            )),
+        }
+    }
+
+    fn assumed_lifetime(&self) -> Result<Option<Duration>, ConfigError> {
+        if self.is("assumed_lifetime", "never") {
+            return Ok(None);
+        }
+        let seconds = self.number("assumed_lifetime", 365 * DAY)?;
+        Ok(seconds.map(Duration::from_secs))
+    }
+
+    fn required_url(&self, field: &str) -> Result<Url, ConfigError> {
+        self.url(field)?
+            .ok_or_else(|| ConfigError::invalid(field, "must be a URL"))
+    }
+
+    fn url(&self, field: &str) -> Result<Option<Url>, ConfigError> {
+        let Some(text) = self.text(field) else {
+            return Ok(None);
+        };
+        let invalid = |rule: String| Err(ConfigError::invalid(field, rule));
+        let Ok(url) = Url::parse(text) else {
+            return invalid("must be a URL".into());
+        };
+        if let Err(refused) = self.rules.check(&url) {
+            return invalid(refused.to_string());
+        }
+        // RFC 6749 sections 3.1 and 3.2: endpoints have no fragment.
+        if url.fragment().is_some() {
+            return invalid("must not contain #".into());
+        }
+        if let Some((name, _)) = url.query_pairs().find(|(name, _)| is_protocol_param(name)) {
+            return invalid(format!("must not contain the parameter {name}"));
+        }
+        Ok(Some(url))
+    }
+
+    /// The issuer stays the text the admin gave: it is compared as a plain string (RFC 9207
+    /// section 2.4), so it must not be normalised.
+    fn issuer(&self) -> Result<Option<String>, ConfigError> {
+        match self.url("issuer")? {
+            Some(url) if url.query().is_some() => {
+                // RFC 8414 section 2.
+                Err(ConfigError::invalid("issuer", "must not contain ?"))
+            }
+            Some(_) => Ok(self.text("issuer").map(str::to_owned)),
+            None => Ok(None),
+        }
+    }
+
+    fn rotation(&self) -> Result<Rotation, ConfigError> {
+        let grace = self.number("grace_seconds", 86_400)?;
+        match (self.text("rotation"), grace) {
+            (Some("grace"), Some(seconds)) => Ok(Rotation::Grace(Duration::from_secs(seconds))),
+            (Some("grace"), None) => Err(ConfigError::MissingField {
+                field: "grace_seconds".into(),
+                example: "30".into(),
+            }),
+            (_, Some(_)) => Err(ConfigError::invalid(
+                "grace_seconds",
+                "goes with rotation grace only",
+            )),
+            (Some("none"), None) => Ok(Rotation::None),
+            (Some("sliding"), None) => Ok(Rotation::Sliding),
+            (_, None) => Ok(Rotation::Strict),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Facts about filling templates in, and about `custom`.
+
+use url::Url;
+
+use super::*;
+use crate::domain::provider::{ClientAuth, RevocationShape, RevokedToken, Rotation};
+
+fn id(text: &str) -> ProviderId {
+    ProviderId::parse(text).unwrap()
+}
+
+fn config(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn resolved(provider: &str, pairs: &[(&str, &str)]) -> Result<Provider, ConfigError> {
+    resolve(&id(provider), &config(pairs), AddressRules::PublicHttps)
+}
+
+const MINIMAL: [(&str, &str); 2] = [
+    ("authorize_url", "https://auth.example.com/authorize"),
+    ("token_url", "https://auth.example.com/token"),
+];
+
+fn custom(more: &[(&str, &str)]) -> Result<Provider, ConfigError> {
+    let mut pairs = config(&MINIMAL);
+    pairs.extend(config(more));
+    resolve(&id("custom"), &pairs, AddressRules::PublicHttps)
+}
+
+#[test]
+fn an_unknown_provider_or_field_is_refused_by_name() {
+    assert!(matches!(
+        resolved("nobody", &[]),
+        Err(ConfigError::UnknownProvider { .. })
+    ));
+    let error = resolved("google", &[("subdomain", "x")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "config field subdomain is unknown; this provider takes none"
+    );
+    let error = custom(&[("token_uri", "https://auth.example.com/token")]).unwrap_err();
+    assert_eq!(error.field(), Some("token_uri"));
+    assert!(error.to_string().contains("token_url"), "{error}");
+}
+
+/// H-35, A-14: what must not become part of a host.
+const HOSTILE_HOSTS: [&str; 22] = [
+    "",
+    " ",
+    "evil.com/",
+    "evil.com#",
+    "evil.com?",
+    "evil.com%2f",
+    "evil.com%2ehost",
+    "evil.com\\",
+    "evil.com:8443",
+    "user@evil.com",
+    "evil.com@host",
+    "a..b.com",
+    ".evil.com",
+    "evil.com.",
+    "-evil.com",
+    "evil-.com",
+    "EVIL.com",
+    "evil。com",
+    "évil.com",
+    "evil.com\n",
+    "127.0.0.1",
+    "[::1]",
+];
+
+#[test]
+fn h35_a_host_field_takes_a_host_name_and_nothing_else() {
+    let long = format!("{}.com", "a".repeat(64));
+    for host in HOSTILE_HOSTS.iter().copied().chain([
+        long.as_str(),
+        "localhost",
+        "gitlab.localhost",
+        "2130706433",
+        "0x7f000001",
+        "xn--.com",
+    ]) {
+        let error = resolved("gitlab", &[("host", host)]).expect_err(host);
+        assert_eq!(error.field(), Some("host"), "{host:?}");
+    }
+    let gitlab = resolved("gitlab", &[("host", "gitlab.example.com")]).unwrap();
+    assert_eq!(
+        gitlab.token.url.as_str(),
+        "https://gitlab.example.com/oauth/token"
+    );
+    let defaulted = resolved("gitlab", &[]).unwrap();
+    assert_eq!(defaulted.token.url.host_str(), Some("gitlab.com"));
+}
+
+#[test]
+fn h35_a_salesforce_host_ends_in_salesforce_com() {
+    for host in HOSTILE_HOSTS.iter().copied().chain([
+        "evil.com",
+        "salesforce.com",
+        "evilsalesforce.com",
+        "login.salesforce.com.evil.com",
+        "my.salesforce.com",
+        "a.b.my.salesforce.com",
+        "evil.com/login.salesforce.com",
+        "evil.com#.my.salesforce.com",
+    ]) {
+        assert!(
+            resolved("salesforce", &[("host", host)]).is_err(),
+            "{host:?}"
+        );
+    }
+    for host in [
+        "test.salesforce.com",
+        "acme.my.salesforce.com",
+        "acme--uat.sandbox.my.salesforce.com",
+    ] {
+        let provider = resolved("salesforce", &[("host", host)]).expect(host);
+        assert_eq!(provider.authorize.url.host_str(), Some(host));
+        assert_eq!(provider.token.url.host_str(), Some(host));
+    }
+}
+
+#[test]
+fn h35_a_tenant_cannot_leave_its_place_in_the_path() {
+    for tenant in [
+        "", "a/b", "..", "../x", "a?b", "a#b", "%2e%2e", "a%2fb", "{tenant}",
+    ] {
+        assert!(
+            resolved("microsoft", &[("tenant", tenant)]).is_err(),
+            "{tenant:?}"
+        );
+    }
+    let provider = resolved("microsoft", &[("tenant", "contoso.onmicrosoft.com")]).unwrap();
+    assert_eq!(
+        provider.token.url.as_str(),
+        "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token"
+    );
+}
+
+#[test]
+fn a_custom_provider_is_safe_by_default() {
+    let provider = custom(&[]).unwrap();
+    assert!(provider.authorize.pkce);
+    assert_eq!(provider.refresh.rotation, Rotation::Strict);
+    assert_eq!(provider.token.auth, ClientAuth::Post);
+    assert_eq!(provider.revocation, None);
+    assert_eq!(provider.identity, None);
+}
+
+#[test]
+fn a_custom_provider_takes_every_quirk_it_documents() {
+    let provider = custom(&[
+        ("revoke_url", "https://auth.example.com/revoke?v=2"),
+        ("userinfo_url", "https://api.example.com/me"),
+        ("userinfo_id", "/data/id"),
+        ("userinfo_label", "/data/email"),
+        ("issuer", "https://auth.example.com"),
+        ("scope_separator", "comma"),
+        ("token_auth", "basic"),
+        ("pkce", "off"),
+        ("rotation", "grace"),
+        ("grace_seconds", "30"),
+        ("idle_days", "60"),
+        ("assumed_lifetime", "never"),
+    ])
+    .unwrap();
+    assert_eq!(provider.issuer.as_deref(), Some("https://auth.example.com"));
+    assert_eq!(provider.authorize.scope_separator, ",");
+    assert!(!provider.authorize.pkce);
+    assert_eq!(provider.token.auth, ClientAuth::Basic);
+    let revocation = provider.revocation.unwrap();
+    assert_eq!(revocation.shape, RevocationShape::FormBasic);
+    assert_eq!(revocation.token, RevokedToken::Refresh);
+    assert_eq!(revocation.url, "https://auth.example.com/revoke?v=2");
+    let identity = provider.identity.unwrap();
+    assert_eq!(identity.url, Url::parse("https://api.example.com/me").ok());
+    assert_eq!(identity.id, "/data/id");
+    assert_eq!(identity.label.as_deref(), Some("/data/email"));
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(provider.refresh.rotation, Rotation::Grace(seconds(30)));
+    assert_eq!(provider.refresh.idle_limit, Some(seconds(60 * 86_400)));
+    assert_eq!(provider.refresh.assumed_lifetime, None);
+}
+
+#[test]
+fn a13_custom_urls_are_public_https_endpoints() {
+    for url in [
+        "http://auth.example.com/token",
+        "https://127.0.0.1:9001/2018-06-01/runtime/invocation/next",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://0x7f000001/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://localhost./token",
+        "https://auth.example.com/token#x",
+        "https://user:pw@auth.example.com/token",
+        "file:///proc/self/environ",
+        "//auth.example.com/token",
+        "javascript:alert(1)",
+        "",
+    ] {
+        for field in [
+            "authorize_url",
+            "token_url",
+            "revoke_url",
+            "userinfo_url",
+            "issuer",
+        ] {
+            let error = custom(&[(field, url)]).expect_err(url);
+            assert_eq!(error.field(), Some(field), "{url}");
+        }
+    }
+}
+
+#[test]
+fn h15_a_custom_url_cannot_carry_a_parameter_of_the_protocol() {
+    for name in [
+        "state",
+        "redirect_uri",
+        "client_id",
+        "response_type",
+        "scope",
+        "code_challenge",
+        "code_challenge_method",
+        "nonce",
+        "resource",
+        "STATE",
+        "client_secret",
+        "request_uri",
+    ] {
+        let url = format!("https://auth.example.com/authorize?a=b&{name}=x");
+        let error = custom(&[("authorize_url", &url)]).expect_err(name);
+        assert_eq!(error.field(), Some("authorize_url"), "{name}");
+    }
+    assert!(
+        custom(&[(
+            "authorize_url",
+            "https://auth.example.com/authorize?audience=x"
+        )])
+        .is_ok()
+    );
+}
+
+#[test]
+fn h05_plain_pkce_cannot_be_configured() {
+    for value in ["plain", "S256", "on", ""] {
+        assert_eq!(
+            custom(&[("pkce", value)]).unwrap_err().field(),
+            Some("pkce")
+        );
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_together_are_refused_by_name() {
+    for (pairs, field) in [
+        (&[("rotation", "grace")][..], "grace_seconds"),
+        (&[("grace_seconds", "30")][..], "grace_seconds"),
+        (
+            &[("rotation", "grace"), ("grace_seconds", "86401")][..],
+            "grace_seconds",
+        ),
+        (&[("idle_days", "0")][..], "idle_days"),
+        (&[("idle_days", "3651")][..], "idle_days"),
+        (&[("userinfo_id", "sub")][..], "userinfo_id"),
+        (&[("issuer", "https://auth.example.com?x=y")][..], "issuer"),
+        (&[("assumed_lifetime", "0")][..], "assumed_lifetime"),
+    ] {
+        assert_eq!(custom(pairs).unwrap_err().field(), Some(field), "{pairs:?}");
+    }
+}
+
+#[test]
+fn only_the_local_stack_may_name_the_machine_itself() {
+    let local = config(&[
+        ("authorize_url", "http://localhost:9400/authorize"),
+        ("token_url", "http://127.0.0.1:9400/token"),
+    ]);
+    assert!(resolve(&id("custom"), &local, AddressRules::LocalToo).is_ok());
+    assert!(resolve(&id("custom"), &local, AddressRules::PublicHttps).is_err());
+}

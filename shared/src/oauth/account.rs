@@ -1,0 +1,86 @@
+//! Whose account it is, read from JSON a provider sent.
+
+use serde_json::Value;
+
+use super::json::text_at;
+use crate::domain::provider::Identity;
+use crate::domain::token::Account;
+
+/// The longest id or label that is kept, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// The account that `identity`'s pointers find in `body`. An id that is too long to be one is
+/// none: a truncated id could equal another account's.
+pub(super) fn read(identity: &Identity, body: &Value) -> Option<Account> {
+    let id = text_at(body, &identity.id)?;
+    if id.chars().count() > MAX_LENGTH || id.chars().any(char::is_control) {
+        return None;
+    }
+    let label = identity
+        .label
+        .as_deref()
+        .and_then(|pointer| text_at(body, pointer))
+        .map(displayable)
+        .filter(|label| !label.is_empty());
+    Some(Account { id, label })
+}
+
+/// A label as far as it can be shown: a provider's text is anybody's text (H-09).
+fn displayable(text: String) -> String {
+    // Overrides of the writing direction can make a name read as another.
+    let overrides = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = text.chars().filter(|c| !c.is_control() && !overrides(*c));
+    shown.take(MAX_LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            url: None,
+            id: "/user/id".into(),
+            label: Some("/user/name".into()),
+        }
+    }
+
+    fn account(body: &Value) -> Option<(String, Option<String>)> {
+        read(&identity(), body).map(|account| (account.id, account.label))
+    }
+
+    #[test]
+    fn ids_come_as_text_or_number() {
+        let found = account(&json!({"user": {"id": 583231, "name": "Octo"}}));
+        assert_eq!(found, Some(("583231".into(), Some("Octo".into()))));
+        let found = account(&json!({"user": {"id": "u-1"}}));
+        assert_eq!(found, Some(("u-1".into(), None)));
+    }
+
+    #[test]
+    fn what_is_no_id_gives_no_account() {
+        for body in [
+            json!({}),
+            json!([]),
+            json!({"user": {"name": "x"}}),
+            json!({"user": {"id": ""}}),
+            json!({"user": {"id": null}}),
+            json!({"user": {"id": {"nested": 1}}}),
+            json!({"user": {"id": "a\nb"}}),
+            json!({"user": {"id": "x".repeat(256)}}),
+        ] {
+            assert_eq!(account(&body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn h09_a_label_is_bounded_and_has_no_control_characters() {
+        let name = format!("a\u{1b}[31m\r\n\u{202e}{}", "é".repeat(1000));
+        let (_, label) = account(&json!({"user": {"id": 1, "name": name}})).unwrap();
+        let label = label.unwrap();
+        assert_eq!(label.chars().count(), 255);
+        assert!(label.starts_with("a[31mé"));
+    }
+}

@@ -1,0 +1,192 @@
+//! A token endpoint's answer, brought into the shape of RFC 6749 section 5.1 before the
+//! `oauth2` crate parses it.
+//!
+//! Providers nest tokens, leave out `token_type`, write numbers as text and scopes as arrays.
+//! All of that ends here: behind this module there is one shape. What cannot be read is an
+//! unknown outcome, never a half-read token.
+
+use std::collections::BTreeMap;
+
+use http::Response;
+use oauth2::basic::BasicTokenType;
+use oauth2::{ExtraTokenFields, StandardTokenResponse, TokenResponse as _};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::account;
+use super::classify::{classify, reports_error};
+use super::json::{self, text_at};
+use crate::domain::provider::{Provider, TokenEndpointProfile};
+use crate::domain::scopes::ScopeList;
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Account, TokenAnswer, TokenFailure};
+
+/// The longest an access token is believed to live (H-72).
+const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+/// The longest captured value, in characters.
+const MAX_CAPTURED: usize = 2048;
+/// The member of a normalised answer that carries what RFC 6749 has no member for.
+const BESIDE: &str = "grantry";
+
+/// What `oauth2` parses a normalised answer into.
+pub(super) type Parsed = StandardTokenResponse<Extra, BasicTokenType>;
+
+/// Members beside those of RFC 6749.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Extra {
+    grantry: Beside,
+}
+
+impl ExtraTokenFields for Extra {}
+
+/// What the provider's profile finds in an answer beside the tokens.
+#[derive(Debug, Serialize, Deserialize)]
+struct Beside {
+    connection_config: BTreeMap<String, String>,
+    account: Option<(String, Option<String>)>,
+}
+
+/// Reads an answer: a failure by its class, tokens as a body that `oauth2` can parse.
+pub(super) fn normalise(
+    response: &Response<Vec<u8>>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<Vec<u8>, TokenFailure> {
+    let body = json::parse(response.body());
+    let status = response.status();
+    match body {
+        Some(body) if status.is_success() && !reports_error(&body, &provider.token) => {
+            let normal = standard_shape(&body, provider)?;
+            serde_json::to_vec(&normal).map_err(|_| TokenFailure::OutcomeUnknown)
+        }
+        body => Err(classify(
+            status,
+            response.headers(),
+            body.as_ref(),
+            &provider.token,
+            now,
+        )),
+    }
+}
+
+/// The domain's view of a parsed answer.
+pub(super) fn answer(parsed: &Parsed, provider: &Provider) -> TokenAnswer {
+    let beside = &parsed.extra_fields().grantry;
+    TokenAnswer {
+        access_token: Secret::new(parsed.access_token().secret().as_str()),
+        refresh_token: parsed
+            .refresh_token()
+            .map(|token| Secret::new(token.secret().as_str())),
+        lifetime: parsed.expires_in().or(provider.refresh.assumed_lifetime),
+        scopes: parsed
+            .scopes()
+            .map(|scopes| ScopeList::reported(scopes.iter().map(|scope| scope.to_string()))),
+        connection_config: beside.connection_config.clone(),
+        account: beside
+            .account
+            .clone()
+            .map(|(id, label)| Account { id, label }),
+    }
+}
+
+fn standard_shape(body: &Value, provider: &Provider) -> Result<Value, TokenFailure> {
+    let profile = &provider.token;
+    let tokens = body
+        .pointer(&profile.token_path)
+        .filter(|tokens| access_token(tokens).is_some())
+        .unwrap_or(body);
+    let access_token = access_token(tokens).ok_or(TokenFailure::OutcomeUnknown)?;
+    if !is_bearer(tokens, profile) {
+        return Err(TokenFailure::UnknownTokenType);
+    }
+    let mut normal = Map::new();
+    normal.insert("access_token".into(), access_token.into());
+    normal.insert("token_type".into(), "bearer".into());
+    if let Some(token) = non_empty(tokens, "refresh_token") {
+        normal.insert("refresh_token".into(), token.into());
+    }
+    if let Some(seconds) = expires_in(tokens) {
+        normal.insert("expires_in".into(), seconds.into());
+    }
+    if let Some(scopes) = scopes(tokens, &profile.scope_separator) {
+        normal.insert("scope".into(), scopes.into());
+    }
+    normal.insert(BESIDE.into(), beside(body, provider));
+    Ok(Value::Object(normal))
+}
+
+fn access_token(tokens: &Value) -> Option<&str> {
+    non_empty(tokens, "access_token")
+}
+
+/// An empty text is a missing one (H-65).
+fn non_empty<'a>(tokens: &'a Value, name: &str) -> Option<&'a str> {
+    tokens.get(name)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// Whether the token is used as a bearer token. RFC 6749 requires `token_type`, yet some
+/// providers that only know one type leave it out. Any other type must not be used (section
+/// 7.1, H-73).
+fn is_bearer(tokens: &Value, profile: &TokenEndpointProfile) -> bool {
+    match tokens.get("token_type") {
+        None | Some(Value::Null) => true,
+        Some(Value::String(kind)) => {
+            kind.is_empty()
+                || kind.eq_ignore_ascii_case("bearer")
+                || profile
+                    .bearer_types
+                    .iter()
+                    .any(|own| own.eq_ignore_ascii_case(kind))
+        }
+        Some(_) => false,
+    }
+}
+
+/// Seconds from a number or a text, from zero to a year; `None` when there is none to be read
+/// (H-72).
+fn expires_in(tokens: &Value) -> Option<u64> {
+    let seconds = match tokens.get("expires_in")? {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    // A cast from float saturates: what is below zero becomes zero.
+    seconds
+        .is_finite()
+        .then_some((seconds as u64).min(YEAR_SECONDS))
+}
+
+/// Scopes joined by spaces, from a text with the provider's separator or from an array. An
+/// empty text is no list (RFC 6749 section 3.3) and means the same as none: as asked for.
+fn scopes(tokens: &Value, separator: &str) -> Option<String> {
+    let scopes: Vec<&str> = match tokens.get("scope")? {
+        Value::String(text) => text.split(separator).map(str::trim).collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => return None,
+    };
+    let scopes: Vec<&str> = scopes
+        .into_iter()
+        .filter(|scope| !scope.is_empty())
+        .collect();
+    (!scopes.is_empty()).then(|| scopes.join(" "))
+}
+
+fn beside(body: &Value, provider: &Provider) -> Value {
+    let connection_config: BTreeMap<&String, String> = provider
+        .captured
+        .iter()
+        .filter_map(|(name, pointer)| Some((name, text_at(body, pointer)?)))
+        .filter(|(_, value)| value.chars().count() <= MAX_CAPTURED)
+        .collect();
+    let account = provider
+        .identity
+        .as_ref()
+        .filter(|identity| identity.url.is_none())
+        .and_then(|identity| account::read(identity, body))
+        .map(|account| (account.id, account.label));
+    json!({"connection_config": connection_config, "account": account})
+}
+
+#[cfg(test)]
+mod tests;

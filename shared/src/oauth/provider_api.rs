@@ -1,0 +1,318 @@
+//! The port [`ProviderApi`] over HTTP.
+//!
+//! Token requests are the `oauth2` crate's, sent by our client: what goes out is bent to the
+//! provider's profile on its way, what comes in is normalised before the crate parses it.
+//! Every request is sent once; whether to try again is the caller's to decide.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Response};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, StandardRevocableToken, TokenUrl,
+};
+
+use super::answer::{self, Parsed};
+use super::http_client::{HttpClient, OTHER_TIMEOUT, SendError, TOKEN_TIMEOUT};
+use super::revoke::{self, Verdict};
+use super::{account, json, request};
+use crate::domain::provider::{BodyEncoding, ClientAuth, Provider, Revocation, RevokedToken};
+use crate::domain::secret::Secret;
+use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
+use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};
+
+/// The endpoints of providers, over HTTP.
+pub struct HttpProviderApi {
+    http: HttpClient,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpProviderApi {
+    /// The API over `http`. The clock is for `Retry-After` dates.
+    pub fn new(http: HttpClient, clock: Arc<dyn Clock>) -> Self {
+        Self { http, clock }
+    }
+}
+
+#[async_trait]
+impl ProviderApi for HttpProviderApi {
+    async fn exchange(
+        &self,
+        provider: &Provider,
+        client: &ClientCredentials,
+        grant: &CodeGrant,
+    ) -> Result<TokenAnswer, TokenFailure> {
+        let redirect_uri = RedirectUrl::new(grant.redirect_uri.clone())
+            .map_err(|_| TokenFailure::RequestRefused)?;
+        let oauth = oauth_client(provider, client);
+        let mut request = oauth
+            .exchange_code(AuthorizationCode::new(grant.code.expose().to_owned()))
+            .set_redirect_uri(Cow::Owned(redirect_uri));
+        if let Some(verifier) = &grant.verifier {
+            let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
+            request = request.set_pkce_verifier(verifier);
+        }
+        for (name, value) in &provider.token.params {
+            request = request.add_extra_param(name, value);
+        }
+        let endpoint = TokenEndpoint {
+            api: self,
+            provider,
+        };
+        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
+        Ok(answer::answer(&parsed, provider))
+    }
+
+    async fn refresh(
+        &self,
+        provider: &Provider,
+        client: &ClientCredentials,
+        refresh_token: &Secret,
+    ) -> Result<TokenAnswer, TokenFailure> {
+        let oauth = oauth_client(provider, client);
+        let refresh_token = RefreshToken::new(refresh_token.expose().to_owned());
+        let mut request = oauth.exchange_refresh_token(&refresh_token);
+        for (name, value) in &provider.token.params {
+            request = request.add_extra_param(name, value);
+        }
+        let endpoint = TokenEndpoint {
+            api: self,
+            provider,
+        };
+        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
+        Ok(answer::answer(&parsed, provider))
+    }
+
+    async fn revoke(
+        &self,
+        provider: &Provider,
+        client: &ClientCredentials,
+        tokens: &TokenSet,
+    ) -> RevocationAnswer {
+        let Some(revocation) = &provider.revocation else {
+            return RevocationAnswer::Unsupported;
+        };
+        let call = RevocationCall {
+            api: self,
+            provider,
+            revocation,
+            client,
+        };
+        match (&tokens.refresh_token, revocation.token) {
+            (Some(refresh), RevokedToken::Refresh) => call.refresh_first(tokens, refresh).await,
+            (refresh, RevokedToken::Access) => call.access_first(tokens, refresh.as_ref()).await,
+            (None, RevokedToken::Refresh) if revoke::takes_either(revocation.shape) => {
+                call.access_first(tokens, None).await
+            }
+            (None, RevokedToken::Refresh) => RevocationAnswer::Unsupported,
+        }
+    }
+
+    async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account> {
+        let identity = provider.identity.as_ref()?;
+        let url = identity.url.as_ref()?;
+        let mut request = request::empty(Method::GET, url.as_str()).ok()?;
+        request::authorize(&mut request, request::bearer(access_token).ok()?);
+        request::add_headers(&mut request, provider);
+        let response = match self.http.send(request, OTHER_TIMEOUT).await {
+            Ok(response) => response,
+            Err(error) => {
+                log_no_answer(provider, "account", &error);
+                return None;
+            }
+        };
+        if !response.status().is_success() {
+            return None;
+        }
+        account::read(identity, &json::parse(response.body())?)
+    }
+}
+
+/// A provider's token endpoint as the `oauth2` crate calls it.
+struct TokenEndpoint<'a> {
+    api: &'a HttpProviderApi,
+    provider: &'a Provider,
+}
+
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
+    type Error = TokenFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TokenFailure>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
+impl TokenEndpoint<'_> {
+    /// Sends a request of the crate as the provider wants it, and gives the answer back as the
+    /// crate wants it.
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
+        if self.provider.token.body == BodyEncoding::Json {
+            request::form_to_json(&mut request);
+        }
+        request::add_headers(&mut request, self.provider);
+        if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
+        let sent = self.api.http.send(request, TOKEN_TIMEOUT).await;
+        let response = sent.map_err(|error| {
+            log_no_answer(self.provider, "token", &error);
+            unanswered(&error)
+        })?;
+        let body = answer::normalise(&response, self.provider, self.api.clock.now())?;
+        let mut normal = Response::new(body);
+        normal.headers_mut().insert(CONTENT_TYPE, request::JSON);
+        Ok(normal)
+    }
+}
+
+/// One revocation: at most two tokens are named, each once.
+struct RevocationCall<'a> {
+    api: &'a HttpProviderApi,
+    provider: &'a Provider,
+    revocation: &'a Revocation,
+    client: &'a ClientCredentials,
+}
+
+impl RevocationCall<'_> {
+    /// A revoked refresh token takes the grant with it (RFC 7009 section 2.1), so the access
+    /// token is named only where refresh tokens are not taken.
+    async fn refresh_first(&self, tokens: &TokenSet, refresh: &Secret) -> RevocationAnswer {
+        let first = self.send(refresh, RevokedToken::Refresh).await;
+        if first == Verdict::WrongKind && revoke::takes_either(self.revocation.shape) {
+            let access = &tokens.access_token;
+            return conclude(self.send(access, RevokedToken::Access).await);
+        }
+        conclude(first)
+    }
+
+    /// An access token that the provider does not know any more says nothing about the grant:
+    /// it may just have expired. Then the refresh token is named, or, where only an access
+    /// token can be, it is used for a fresh one.
+    async fn access_first(&self, tokens: &TokenSet, refresh: Option<&Secret>) -> RevocationAnswer {
+        let first = self.send(&tokens.access_token, RevokedToken::Access).await;
+        match (first, refresh) {
+            (Verdict::Unknown | Verdict::WrongKind, Some(refresh)) => {
+                if revoke::takes_either(self.revocation.shape) {
+                    conclude(self.send(refresh, RevokedToken::Refresh).await)
+                } else {
+                    self.renewed(refresh).await
+                }
+            }
+            (first, _) => conclude(first),
+        }
+    }
+
+    async fn renewed(&self, refresh: &Secret) -> RevocationAnswer {
+        let answer = self.api.refresh(self.provider, self.client, refresh).await;
+        match answer {
+            Ok(answer) => conclude(self.send(&answer.access_token, RevokedToken::Access).await),
+            // Neither token is accepted: there is no grant left that they stand for.
+            Err(TokenFailure::GrantRefused) => RevocationAnswer::Revoked,
+            Err(TokenFailure::TryLater { after }) => RevocationAnswer::TryLater { after },
+            Err(_) => RevocationAnswer::TryLater { after: None },
+        }
+    }
+
+    async fn send(&self, token: &Secret, kind: RevokedToken) -> Verdict {
+        let request = revoke::request(self.provider, self.revocation, self.client, token, kind);
+        let Ok(request) = request else {
+            return Verdict::Refused;
+        };
+        match self.api.http.send(request, OTHER_TIMEOUT).await {
+            Ok(response) => revoke::verdict(
+                &response,
+                self.revocation.shape,
+                &self.provider.token,
+                self.api.clock.now(),
+            ),
+            // Naming a token twice is harmless, so it does not matter whether it arrived.
+            Err(error) => {
+                log_no_answer(self.provider, "revocation", &error);
+                Verdict::TryLater { after: None }
+            }
+        }
+    }
+}
+
+fn conclude(verdict: Verdict) -> RevocationAnswer {
+    match verdict {
+        Verdict::Revoked | Verdict::Unknown => RevocationAnswer::Revoked,
+        Verdict::TryLater { after } => RevocationAnswer::TryLater { after },
+        Verdict::WrongKind | Verdict::Refused => RevocationAnswer::Unsupported,
+    }
+}
+
+type OauthClient = Client<
+    BasicErrorResponse,
+    Parsed,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+fn oauth_client(provider: &Provider, client: &ClientCredentials) -> OauthClient {
+    let auth = match provider.token.auth {
+        ClientAuth::Post => AuthType::RequestBody,
+        ClientAuth::Basic => AuthType::BasicAuth,
+    };
+    Client::new(ClientId::new(client.client_id.clone()))
+        .set_client_secret(ClientSecret::new(client.client_secret.expose().to_owned()))
+        .set_auth_type(auth)
+        .set_token_uri(TokenUrl::from_url(provider.token.url.clone()))
+}
+
+/// What is left for the crate to refuse after normalisation would be a fault of ours; the
+/// provider has answered by then, and perhaps rotated.
+fn failure(error: RequestTokenError<TokenFailure, BasicErrorResponse>) -> TokenFailure {
+    match error {
+        RequestTokenError::Request(failure) => failure,
+        RequestTokenError::ServerResponse(_)
+        | RequestTokenError::Parse(..)
+        | RequestTokenError::Other(_) => TokenFailure::OutcomeUnknown,
+    }
+}
+
+fn unanswered(error: &SendError) -> TokenFailure {
+    match error {
+        SendError::NotSent(_) => TokenFailure::NotSent,
+        SendError::AddressRefused => TokenFailure::AddressRefused,
+        SendError::TimedOut | SendError::Lost(_) | SendError::TooLarge => {
+            TokenFailure::OutcomeUnknown
+        }
+    }
+}
+
+/// The causes end here, in the log: the classes that callers get are fewer. No URL and no body
+/// is among them.
+fn log_no_answer(provider: &Provider, endpoint: &'static str, error: &SendError) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
+    }
+    tracing::warn!(
+        provider.id = %provider.id,
+        provider.endpoint = endpoint,
+        error = chain,
+        "the provider gave no answer"
+    );
+}
+
+#[cfg(test)]
+mod tests;
