@@ -8,19 +8,31 @@ use crate::world::{Call, World};
 async fn a_created_connector_shows_its_redirect_uri_and_never_its_secret() {
     let world = World::start().await;
     let body = world.connector_body(&["read", "write"]);
-    let created =
-        world.send(Call::post("/v1/connectors").admin_of("acme").json(&body)).await;
+    let created = world
+        .send(Call::post("/v1/connectors").admin_of("acme").json(&body))
+        .await;
     let created = created.expect_status(201);
     let id = created.text("id");
-    assert_eq!(created.text("redirect_uri"), format!("https://api.grantry.test/oauth/callback/{id}"));
+    assert_eq!(
+        created.text("redirect_uri"),
+        format!("https://api.grantry.test/oauth/callback/{id}")
+    );
     assert_eq!(created.text("client_secret_last_four"), "cret");
     assert_eq!(created.body["scopes"], json!(["read", "write"]));
 
     let path = format!("/v1/connectors/{id}");
-    let viewed = world.send(Call::get(&path).admin_of("acme")).await.expect_status(200);
+    let viewed = world
+        .send(Call::get(&path).admin_of("acme"))
+        .await
+        .expect_status(200);
     assert_eq!(viewed.body, created.body);
-    let listed = world.send(Call::get("/v1/connectors").admin_of("acme")).await;
-    assert_eq!(listed.expect_status(200).body["items"], json!([created.body]));
+    let listed = world
+        .send(Call::get("/v1/connectors").admin_of("acme"))
+        .await;
+    assert_eq!(
+        listed.expect_status(200).body["items"],
+        json!([created.body])
+    );
     for answer in [created.body, viewed.body] {
         assert!(!answer.to_string().contains("client-secret\""), "{answer}");
     }
@@ -38,7 +50,10 @@ async fn scopes_may_be_text_with_one_a_line() {
 
     body["scopes"] = json!("read write");
     let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
-    let refused = world.send(create).await.expect_problem(400, "invalid_request");
+    let refused = world
+        .send(create)
+        .await
+        .expect_problem(400, "invalid_request");
     assert_eq!(refused.body["errors"][0]["field"], "scopes");
 }
 
@@ -49,14 +64,27 @@ async fn only_builder_and_above_may_add_or_change_connectors() {
     let body = world.connector_body(&["read"]);
     for plan in ["free", "starter", "", "unheard-of"] {
         let claims = json!({"sub": "root", "workspace_id": "acme", "role": "owner", "plan": plan});
-        let create = Call::post("/v1/connectors").claims(claims.clone()).json(&body);
-        let refused = world.send(create).await.expect_problem(403, "plan_required");
+        let create = Call::post("/v1/connectors")
+            .claims(claims.clone())
+            .json(&body);
+        let refused = world
+            .send(create)
+            .await
+            .expect_problem(403, "plan_required");
         assert_eq!(refused.body["required_plan"], "builder");
 
         let path = format!("/v1/connectors/{id}");
-        let update = Call::patch(&path).claims(claims.clone()).json(&json!({"name": "New"}));
-        world.send(update).await.expect_problem(403, "plan_required");
-        world.send(Call::get(&path).claims(claims)).await.expect_status(200);
+        let update = Call::patch(&path)
+            .claims(claims.clone())
+            .json(&json!({"name": "New"}));
+        world
+            .send(update)
+            .await
+            .expect_problem(403, "plan_required");
+        world
+            .send(Call::get(&path).claims(claims))
+            .await
+            .expect_status(200);
     }
 }
 
@@ -64,10 +92,12 @@ async fn only_builder_and_above_may_add_or_change_connectors() {
 async fn viewers_read_and_change_nothing_and_users_are_no_admins() {
     let world = World::start().await;
     let id = world.connector(&["read"]).await;
-    let viewer =
-        json!({"sub": "v", "workspace_id": "acme", "role": "viewer", "plan": "builder"});
+    let viewer = json!({"sub": "v", "workspace_id": "acme", "role": "viewer", "plan": "builder"});
     let path = format!("/v1/connectors/{id}");
-    world.send(Call::get(&path).claims(viewer.clone())).await.expect_status(200);
+    world
+        .send(Call::get(&path).claims(viewer.clone()))
+        .await
+        .expect_status(200);
     let changes = [
         Call::post("/v1/connectors").json(&world.connector_body(&["read"])),
         Call::patch(&path).json(&json!({"name": "x"})),
@@ -78,9 +108,18 @@ async fn viewers_read_and_change_nothing_and_users_are_no_admins() {
         Call::delete(&format!("{path}/connections/x")),
     ];
     for change in changes {
-        world.send(change.clone().claims(viewer.clone())).await.expect_problem(403, "forbidden");
-        world.send(change.clone().user("alice")).await.expect_problem(403, "forbidden");
-        world.send(change).await.expect_problem(401, "unauthenticated");
+        world
+            .send(change.clone().claims(viewer.clone()))
+            .await
+            .expect_problem(403, "forbidden");
+        world
+            .send(change.clone().user("alice"))
+            .await
+            .expect_problem(403, "forbidden");
+        world
+            .send(change)
+            .await
+            .expect_problem(401, "unauthenticated");
     }
 }
 
@@ -89,10 +128,20 @@ async fn of_two_admins_who_edit_the_same_version_one_is_refused() {
     let world = World::start().await;
     let path = format!("/v1/connectors/{}", world.connector(&["read"]).await);
     let etag = world.send(Call::get(&path).admin_of("acme")).await.headers["etag"].clone();
-    let rename = |name: &str| Call::patch(&path).admin_of("acme").json(&json!({"name": name}));
+    let rename = |name: &str| {
+        Call::patch(&path)
+            .admin_of("acme")
+            .json(&json!({"name": name}))
+    };
 
-    world.send(rename("No tag")).await.expect_problem(428, "precondition_required");
-    let first = world.send(rename("First").header("if-match", &etag)).await.expect_status(200);
+    world
+        .send(rename("No tag"))
+        .await
+        .expect_problem(428, "precondition_required");
+    let first = world
+        .send(rename("First").header("if-match", &etag))
+        .await
+        .expect_status(200);
     assert_ne!(first.headers["etag"], etag);
     let second = world.send(rename("Second").header("if-match", &etag)).await;
     second.expect_problem(412, "precondition_failed");
@@ -108,14 +157,19 @@ async fn h37_a_new_endpoint_or_client_needs_the_secret_again() {
     config["token_url"] = json!("https://elsewhere.example/token");
     for change in [json!({"client_id": "other"}), json!({"config": config})] {
         let etag = world.send(Call::get(&path).admin_of("acme")).await.headers["etag"].clone();
-        let update = Call::patch(&path).admin_of("acme").header("if-match", &etag);
+        let update = Call::patch(&path)
+            .admin_of("acme")
+            .header("if-match", &etag);
         let refused = world.send(update.clone().json(&change)).await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], "client_secret");
 
         let mut with_secret = change;
         with_secret["client_secret"] = json!("another-secret");
-        world.send(update.json(&with_secret)).await.expect_status(200);
+        world
+            .send(update.json(&with_secret))
+            .await
+            .expect_status(200);
     }
 }
 
@@ -135,17 +189,30 @@ async fn what_is_wrong_with_a_connector_is_named_by_field() {
         (with("client_secret", json!("")), "client_secret"),
         (with("provider", json!("nobody")), "provider"),
         (with("config", json!({})), "config.authorize_url"),
-        (with("config", json!({"authorize_url": "https://a.example/"})), "config.token_url"),
+        (
+            with("config", json!({"authorize_url": "https://a.example/"})),
+            "config.token_url",
+        ),
     ] {
         let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
-        let refused = world.send(create).await.expect_problem(400, "invalid_request");
+        let refused = world
+            .send(create)
+            .await
+            .expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], field, "{refused:?}");
     }
     for body in ["", "{", "[]", "{\"nmae\": 1}"] {
         let create = Call::post("/v1/connectors").admin_of("acme").text(body);
-        world.send(create).await.expect_problem(400, "invalid_request");
+        world
+            .send(create)
+            .await
+            .expect_problem(400, "invalid_request");
     }
-    assert_eq!(world.bus.types(), Vec::<&str>::new(), "nothing was half-written");
+    assert_eq!(
+        world.bus.types(),
+        Vec::<&str>::new(),
+        "nothing was half-written"
+    );
 }
 
 #[tokio::test]
@@ -153,7 +220,10 @@ async fn a_body_beyond_64_kib_is_refused() {
     let world = World::start().await;
     let body = json!({"name": "x".repeat(70_000)});
     let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
-    world.send(create).await.expect_problem(413, "payload_too_large");
+    world
+        .send(create)
+        .await
+        .expect_problem(413, "payload_too_large");
 }
 
 #[tokio::test]
@@ -173,13 +243,25 @@ async fn h10_an_app_lists_return_urls_in_their_exact_form() {
         "https://a.example/#x",
         "https://me@a.example/",
     ] {
-        let refused = world.send(put(url)).await.expect_problem(400, "invalid_request");
+        let refused = world
+            .send(put(url))
+            .await
+            .expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], "return_urls", "{url}");
     }
-    world.send(put("https://a.example/")).await.expect_status(201);
-    world.send(put("https://b.example/x?y=z")).await.expect_status(200);
+    world
+        .send(put("https://a.example/"))
+        .await
+        .expect_status(201);
+    world
+        .send(put("https://b.example/x?y=z"))
+        .await
+        .expect_status(200);
     let viewed = world.send(Call::get("/v1/apps/web").admin_of("acme")).await;
-    assert_eq!(viewed.body["return_urls"], json!(["https://b.example/x?y=z"]));
+    assert_eq!(
+        viewed.body["return_urls"],
+        json!(["https://b.example/x?y=z"])
+    );
 }
 
 #[tokio::test]
@@ -188,10 +270,15 @@ async fn an_api_key_is_shown_once_and_stops_working_when_removed() {
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     let keys = "/v1/apps/shop/keys";
-    let made = Call::post(keys).admin_of("acme").json(&json!({"name": "second"}));
+    let made = Call::post(keys)
+        .admin_of("acme")
+        .json(&json!({"name": "second"}));
     let made = world.send(made).await.expect_status(201);
     let (key, id) = (made.text("key"), made.text("id"));
-    let listed = world.send(Call::get(keys).admin_of("acme")).await.expect_status(200);
+    let listed = world
+        .send(Call::get(keys).admin_of("acme"))
+        .await
+        .expect_status(200);
     assert_eq!(listed.body["items"].as_array().unwrap().len(), 2);
     assert!(!listed.body.to_string().contains(&key), "{listed:?}");
 
@@ -201,29 +288,59 @@ async fn an_api_key_is_shown_once_and_stops_working_when_removed() {
     };
     world.send(lookup()).await.expect_status(200);
     let path = format!("{keys}/{id}");
-    world.send(Call::delete(&path).admin_of("acme")).await.expect_status(204);
-    world.send(lookup()).await.expect_problem(401, "unauthenticated");
-    world.send(Call::delete(&path).admin_of("acme")).await.expect_problem(404, "not_found");
+    world
+        .send(Call::delete(&path).admin_of("acme"))
+        .await
+        .expect_status(204);
+    world
+        .send(lookup())
+        .await
+        .expect_problem(401, "unauthenticated");
+    world
+        .send(Call::delete(&path).admin_of("acme"))
+        .await
+        .expect_problem(404, "not_found");
 }
 
 #[tokio::test]
 async fn the_catalogue_lists_ten_providers_and_custom() {
     let world = World::start().await;
-    let list = world.send(Call::get("/v1/providers").admin_of("acme")).await.expect_status(200);
-    let ids: Vec<_> =
-        list.body["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
+    let list = world
+        .send(Call::get("/v1/providers").admin_of("acme"))
+        .await
+        .expect_status(200);
+    let ids: Vec<_> = list.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["id"].clone())
+        .collect();
     assert_eq!(
         ids,
         [
-            "airtable", "dropbox", "github", "gitlab", "google", "hubspot", "microsoft", "notion",
-            "salesforce", "slack", "custom",
+            "airtable",
+            "dropbox",
+            "github",
+            "gitlab",
+            "google",
+            "hubspot",
+            "microsoft",
+            "notion",
+            "salesforce",
+            "slack",
+            "custom",
         ]
     );
     for id in ids {
         let path = format!("/v1/providers/{}", id.as_str().unwrap());
-        world.send(Call::get(&path).admin_of("acme")).await.expect_status(200);
+        world
+            .send(Call::get(&path).admin_of("acme"))
+            .await
+            .expect_status(200);
     }
-    let unknown = world.send(Call::get("/v1/providers/nobody").admin_of("acme")).await;
+    let unknown = world
+        .send(Call::get("/v1/providers/nobody").admin_of("acme"))
+        .await;
     unknown.expect_problem(404, "not_found");
 }
 
@@ -245,19 +362,34 @@ async fn a_connector_is_deleted_by_name_and_disconnects_everyone() {
     world.send(delete()).await.expect_status(202);
 
     // Hand-out has stopped before anything else has happened.
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
     world.tick_revoker().await;
     for user in ["alice", "bob"] {
-        assert_eq!(world.provider.grant_state(user), testkit::fake_as::GrantState::Revoked);
+        assert_eq!(
+            world.provider.grant_state(user),
+            testkit::fake_as::GrantState::Revoked
+        );
     }
     // The index needs its time before the last connection is known to be gone.
-    world.send(Call::get(&path).admin_of("acme")).await.expect_status(200);
+    world
+        .send(Call::get(&path).admin_of("acme"))
+        .await
+        .expect_status(200);
     world.pass(61);
     world.tick_revoker().await;
-    world.send(Call::get(&path).admin_of("acme")).await.expect_problem(404, "not_found");
+    world
+        .send(Call::get(&path).admin_of("acme"))
+        .await
+        .expect_problem(404, "not_found");
     assert_eq!(world.bus.types().last(), Some(&"connector.deleted"));
     // Any time, also after the connector was deleted.
-    world.disconnect("alice", &connector).await.expect_status(200);
+    world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
 }
 
 #[tokio::test]
@@ -266,9 +398,15 @@ async fn x2_a_connector_that_is_being_deleted_takes_no_new_connection() {
     let connector = world.connector(&["read"]).await;
     let code = world.authorize("alice", "alice", &connector).await;
     let path = format!("/v1/connectors/{connector}?confirm=Files");
-    world.send(Call::delete(&path).admin_of("acme")).await.expect_status(202);
+    world
+        .send(Call::delete(&path).admin_of("acme"))
+        .await
+        .expect_status(202);
 
-    world.complete("alice", &code).await.expect_problem(409, "conflict");
+    world
+        .complete("alice", &code)
+        .await
+        .expect_problem(409, "conflict");
     let begin = json!({"connector_id": connector, "return_url": crate::world::RETURN});
     let begin = Call::post("/v1/me/connections").user("alice").json(&begin);
     world.send(begin).await.expect_problem(404, "not_found");

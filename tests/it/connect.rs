@@ -10,7 +10,10 @@ use crate::world::{API, Call, RETURN, World};
 async fn a_user_connects_and_the_app_gets_a_token_that_works() {
     let world = World::start().await;
     let connector = world.connector(&["read", "write"]).await;
-    assert_eq!(world.status("alice", &connector).await["status"], "not_connected");
+    assert_eq!(
+        world.status("alice", &connector).await["status"],
+        "not_connected"
+    );
 
     let connected = world.connect("alice", &connector).await;
     assert_eq!(connected.text("status"), "connected");
@@ -24,8 +27,15 @@ async fn a_user_connects_and_the_app_gets_a_token_that_works() {
     assert_eq!(answer.text("token_type"), "Bearer");
     assert_eq!(answer.headers["cache-control"], "no-store");
     let issued = world.provider.issued_secrets();
-    assert!(issued.iter().any(|secret| secret.value == answer.text("access_token")));
-    assert_eq!(world.bus.types(), ["connector.created", "connection.connected"]);
+    assert!(
+        issued
+            .iter()
+            .any(|secret| secret.value == answer.text("access_token"))
+    );
+    assert_eq!(
+        world.bus.types(),
+        ["connector.created", "connection.connected"]
+    );
 }
 
 #[tokio::test]
@@ -38,7 +48,10 @@ async fn h06_the_authorize_request_carries_pkce_state_and_the_connectors_own_red
     assert_eq!(params["response_type"], "code");
     assert_eq!(params["client_id"], "client");
     assert_eq!(params["scope"], "read write");
-    assert_eq!(params["redirect_uri"], format!("{API}/oauth/callback/{connector}"));
+    assert_eq!(
+        params["redirect_uri"],
+        format!("{API}/oauth/callback/{connector}")
+    );
     assert_eq!(params["code_challenge_method"], "S256");
     assert!(params["state"].len() >= 43 && params["code_challenge"].len() == 43);
     assert!(cookie.starts_with("__Host-grantry_"), "{cookie}");
@@ -48,7 +61,9 @@ async fn h06_the_authorize_request_carries_pkce_state_and_the_connectors_own_red
 async fn h03_the_cookie_is_set_with_the_redirect_bound_to_host_and_hidden_from_scripts() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
-    let answer = world.send(Call::get(&world.begin("alice", &connector).await)).await;
+    let answer = world
+        .send(Call::get(&world.begin("alice", &connector).await))
+        .await;
     let cookie = &answer.cookies[0];
     for attribute in ["; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/"] {
         assert!(cookie.contains(attribute), "{cookie}");
@@ -61,8 +76,7 @@ async fn h04_a_connect_link_works_once() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
     let link = world.begin("alice", &connector).await;
-    let answers =
-        join_all((0..20).map(|_| world.send(Call::get(&link)))).await;
+    let answers = join_all((0..20).map(|_| world.send(Call::get(&link)))).await;
     let passed = answers.iter().filter(|answer| answer.status == 303).count();
     assert_eq!(passed, 1);
     let refused = answers.iter().find(|answer| answer.status == 410).unwrap();
@@ -87,17 +101,30 @@ async fn h04_nobody_begins_without_proof_of_who_they_are() {
     let connector = world.connector(&["read"]).await;
     let body = json!({"connector_id": connector, "return_url": RETURN});
     let begin = Call::post("/v1/me/connections").json(&body);
-    world.send(begin.clone()).await.expect_problem(401, "unauthenticated");
-    world.send(begin.admin_of("acme")).await.expect_problem(403, "forbidden");
+    world
+        .send(begin.clone())
+        .await
+        .expect_problem(401, "unauthenticated");
+    world
+        .send(begin.admin_of("acme"))
+        .await
+        .expect_problem(403, "forbidden");
 }
 
 #[tokio::test]
 async fn h10_a_flow_ends_at_a_registered_return_url_or_does_not_begin() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
-    for wanted in ["https://evil.example/", "https://shop.example/connected?x=1", "//x", ""] {
+    for wanted in [
+        "https://evil.example/",
+        "https://shop.example/connected?x=1",
+        "//x",
+        "",
+    ] {
         let body = json!({"connector_id": connector, "return_url": wanted});
-        let refused = world.send(Call::post("/v1/me/connections").user("alice").json(&body)).await;
+        let refused = world
+            .send(Call::post("/v1/me/connections").user("alice").json(&body))
+            .await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], "return_url");
     }
@@ -110,8 +137,14 @@ async fn c1_a_user_who_declines_comes_back_as_denied() {
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = deny(&authorize_url).await;
     let callback = callback.strip_prefix(API).unwrap();
-    let answer = world.send(Call::get(callback).cookie(&cookie)).await.expect_status(303);
-    assert_eq!(answer.location(), format!("{RETURN}?status=denied&code=access_denied"));
+    let answer = world
+        .send(Call::get(callback).cookie(&cookie))
+        .await
+        .expect_status(303);
+    assert_eq!(
+        answer.location(),
+        format!("{RETURN}?status=denied&code=access_denied")
+    );
     assert_eq!(world.provider.counters().total.token, 0);
     assert!(world.stored("alice", &connector).await.is_none());
 }
@@ -125,8 +158,14 @@ async fn h09_what_the_provider_says_about_an_error_reaches_nobody() {
     let callback = format!(
         "/oauth/callback/{connector}?state={state}&error=%3Cscript%3E&error_description=%3Cscript%3Ealert(1)%3C/script%3E%0d%0aX:y"
     );
-    let answer = world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(303);
-    assert_eq!(answer.location(), format!("{RETURN}?status=failed&code=provider_refused"));
+    let answer = world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(303);
+    assert_eq!(
+        answer.location(),
+        format!("{RETURN}?status=failed&code=provider_refused")
+    );
 }
 
 #[tokio::test]
@@ -135,10 +174,15 @@ async fn h02_of_fifty_equal_callbacks_one_proceeds() {
     let connector = world.connector(&["read"]).await;
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = world.consent(&authorize_url, "alice").await;
-    let answers =
-        join_all((0..50).map(|_| world.send(Call::get(&callback).cookie(&cookie)))).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 303).count(), 1);
-    assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 49);
+    let answers = join_all((0..50).map(|_| world.send(Call::get(&callback).cookie(&cookie)))).await;
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 303).count(),
+        1
+    );
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 409).count(),
+        49
+    );
 }
 
 #[tokio::test]
@@ -148,7 +192,10 @@ async fn c3_a_callback_one_second_late_is_refused_and_the_code_not_redeemed() {
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = world.consent(&authorize_url, "alice").await;
     world.pass(600);
-    world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(410);
+    world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(410);
     assert_eq!(world.provider.counters().total.token, 0);
 }
 
@@ -169,17 +216,26 @@ async fn c4_another_browser_cannot_finish_and_spoils_nothing() {
     ] {
         world.send(call).await.expect_status(403);
     }
-    world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(303);
+    world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(303);
 }
 
 #[tokio::test]
 async fn a02_a_code_cannot_be_walked_into_another_connectors_flow() {
     let world = World::start().await;
-    let (evil, honest) = (world.connector(&["read"]).await, world.connector(&["read"]).await);
+    let (evil, honest) = (
+        world.connector(&["read"]).await,
+        world.connector(&["read"]).await,
+    );
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &evil).await).await;
     let state = state_of(&authorize_url);
     let callback = format!("/oauth/callback/{honest}?code=attackers&state={state}");
-    world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(400);
+    world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(400);
     assert_eq!(world.provider.counters().total.token, 0);
 }
 
@@ -191,7 +247,11 @@ async fn h07_a_wrong_issuer_ends_the_flow_and_a_promised_one_may_not_be_missing(
     body["config"]["issuer"] = json!(issuer);
     let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
     let connector = world.send(create).await.expect_status(201).text("id");
-    for wrong in ["https://evil.example", &format!("{issuer}/"), &issuer.to_uppercase()] {
+    for wrong in [
+        "https://evil.example",
+        &format!("{issuer}/"),
+        &issuer.to_uppercase(),
+    ] {
         let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
         let state = state_of(&authorize_url);
         let query = form_urlencoded::Serializer::new(String::new())
@@ -200,9 +260,15 @@ async fn h07_a_wrong_issuer_ends_the_flow_and_a_promised_one_may_not_be_missing(
             .append_pair("iss", wrong)
             .finish();
         let callback = format!("/oauth/callback/{connector}?{query}");
-        world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(400);
+        world
+            .send(Call::get(&callback).cookie(&cookie))
+            .await
+            .expect_status(400);
         // Burned: the right callback does not help any more.
-        world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(409);
+        world
+            .send(Call::get(&callback).cookie(&cookie))
+            .await
+            .expect_status(409);
     }
     world.provider.configure(|settings| settings.iss = true);
     world.connect("alice", &connector).await;
@@ -216,7 +282,10 @@ async fn h12_a_token_in_the_callback_is_refused() {
     let state = state_of(&authorize_url);
     for extra in ["access_token=x", "id_token=x", "code=a&code=b"] {
         let callback = format!("/oauth/callback/{connector}?state={state}&code=c&{extra}");
-        world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(400);
+        world
+            .send(Call::get(&callback).cookie(&cookie))
+            .await
+            .expect_status(400);
     }
 }
 
@@ -248,9 +317,15 @@ async fn h01_somebody_else_cannot_finish_and_the_code_is_never_redeemed() {
     let connector = world.connector(&["read"]).await;
     // Alice started; Bob, logged in as Bob, was sent her link and went through with it.
     let code = world.authorize("alice", "bob", &connector).await;
-    world.complete("bob", &code).await.expect_problem(403, "user_mismatch");
+    world
+        .complete("bob", &code)
+        .await
+        .expect_problem(403, "user_mismatch");
     // Burned for Alice as well: what Bob consented to is not hers.
-    world.complete("alice", &code).await.expect_problem(400, "completion_invalid");
+    world
+        .complete("alice", &code)
+        .await
+        .expect_problem(400, "completion_invalid");
     assert_eq!(world.provider.counters().total.token, 0);
     for user in ["alice", "bob"] {
         assert!(world.stored(user, &connector).await.is_none());
@@ -267,7 +342,10 @@ async fn h01_the_same_user_of_another_app_or_workspace_is_somebody_else() {
         let complete = Call::post("/v1/me/connections/complete")
             .user_of(workspace, app, "alice")
             .json(&body);
-        world.send(complete).await.expect_problem(403, "user_mismatch");
+        world
+            .send(complete)
+            .await
+            .expect_problem(403, "user_mismatch");
     }
     assert_eq!(world.provider.counters().total.token, 0);
 }
@@ -278,7 +356,10 @@ async fn c6_a_code_that_nobody_completes_is_worthless_after_two_minutes() {
     let connector = world.connector(&["read"]).await;
     let code = world.authorize("alice", "alice", &connector).await;
     world.pass(120);
-    world.complete("alice", &code).await.expect_problem(410, "session_expired");
+    world
+        .complete("alice", &code)
+        .await
+        .expect_problem(410, "session_expired");
     assert_eq!(world.provider.counters().total.token, 0);
 }
 
@@ -314,7 +395,10 @@ async fn a_completion_code_that_is_not_one_is_refused() {
     let (session, secret) = code.split_once('.').unwrap();
     let forged = format!("{session}.{}", "A".repeat(43));
     for wrong in ["", "x", secret, &forged, &format!("{code}A")] {
-        world.complete("alice", wrong).await.expect_problem(400, "completion_invalid");
+        world
+            .complete("alice", wrong)
+            .await
+            .expect_problem(400, "completion_invalid");
     }
     world.complete("alice", &code).await.expect_status(200);
 }
@@ -325,18 +409,28 @@ async fn c11_a_code_whose_exchange_failed_is_not_sent_again() {
     let connector = world.connector(&["read"]).await;
     for (behaviour, status, problem) in [
         (
-            Behaviour::Respond { status: 502, headers: vec![], body: String::new() },
+            Behaviour::Respond {
+                status: 502,
+                headers: vec![],
+                body: String::new(),
+            },
             503,
             "provider_unavailable",
         ),
         (Behaviour::ProcessThenDrop, 503, "provider_unavailable"),
         (
-            Behaviour::OAuthError { status: 400, code: "invalid_grant".into() },
+            Behaviour::OAuthError {
+                status: 400,
+                code: "invalid_grant".into(),
+            },
             502,
             "code_refused",
         ),
         (
-            Behaviour::OAuthError { status: 401, code: "invalid_client".into() },
+            Behaviour::OAuthError {
+                status: 401,
+                code: "invalid_client".into(),
+            },
             502,
             "code_refused",
         ),
@@ -344,8 +438,14 @@ async fn c11_a_code_whose_exchange_failed_is_not_sent_again() {
         let code = world.authorize("alice", "alice", &connector).await;
         let before = world.provider.counters().total.token;
         world.provider.push(Endpoint::Token, behaviour);
-        world.complete("alice", &code).await.expect_problem(status, problem);
-        world.complete("alice", &code).await.expect_problem(400, "completion_invalid");
+        world
+            .complete("alice", &code)
+            .await
+            .expect_problem(status, problem);
+        world
+            .complete("alice", &code)
+            .await
+            .expect_problem(400, "completion_invalid");
         assert_eq!(world.provider.counters().total.token, before + 1);
     }
     assert!(world.stored("alice", &connector).await.is_none());
@@ -357,21 +457,34 @@ async fn c14_a_callback_while_kms_is_away_can_be_loaded_again() {
     let connector = world.connector(&["read"]).await;
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = world.consent(&authorize_url, "alice").await;
-    world.kms.become_state(testkit::fake_kms::KmsState::Unavailable);
-    world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(503);
-    world.kms.become_state(testkit::fake_kms::KmsState::Enabled);
-    world.send(Call::get(&callback).cookie(&cookie)).await.expect_status(303);
+    world
+        .kms
+        .become_state(testkit::fake_kms::KmsState::Unavailable);
+    world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(503);
+    world.kms.become_state(testkit::fake_kms::KmsState::Serving);
+    world
+        .send(Call::get(&callback).cookie(&cookie))
+        .await
+        .expect_status(303);
 }
 
 #[tokio::test]
 async fn h14_less_scope_than_asked_for_is_connected_and_shown() {
     let world = World::start().await;
     let connector = world.connector(&["read", "write"]).await;
-    world.provider.configure(|settings| settings.granted_scopes = Some(vec!["read".into()]));
+    world
+        .provider
+        .configure(|settings| settings.granted_scopes = Some(vec!["read".into()]));
     let connected = world.connect("alice", &connector).await;
     assert_eq!(connected.body["missing_scopes"], json!(["write"]));
     let wants_write = json!({"connector_id": connector, "user_id": "alice", "scopes": ["write"]});
-    let refused = world.lookup_with(wants_write).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup_with(wants_write)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "missing_scopes");
     world.lookup("alice", &connector).await.expect_status(200);
 }
@@ -380,10 +493,28 @@ async fn h14_less_scope_than_asked_for_is_connected_and_shown() {
 async fn reconnecting_keeps_the_connection_and_a_new_one_after_a_disconnect_is_another() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
-    let first = world.connect("alice", &connector).await.text("connection_id");
-    assert_eq!(world.connect("alice", &connector).await.text("connection_id"), first);
-    world.disconnect("alice", &connector).await.expect_status(200);
-    assert_ne!(world.connect("alice", &connector).await.text("connection_id"), first);
+    let first = world
+        .connect("alice", &connector)
+        .await
+        .text("connection_id");
+    assert_eq!(
+        world
+            .connect("alice", &connector)
+            .await
+            .text("connection_id"),
+        first
+    );
+    world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
+    assert_ne!(
+        world
+            .connect("alice", &connector)
+            .await
+            .text("connection_id"),
+        first
+    );
     assert_eq!(
         world.bus.types()[1..],
         [
@@ -402,7 +533,10 @@ async fn h16_reconnecting_with_another_account_is_refused_and_the_old_one_stays(
     world.connect("alice", &connector).await;
     let token = world.token("alice", &connector).await;
     let code = world.authorize("alice", "somebody", &connector).await;
-    world.complete("alice", &code).await.expect_problem(409, "account_mismatch");
+    world
+        .complete("alice", &code)
+        .await
+        .expect_problem(409, "account_mismatch");
     assert_eq!(world.token("alice", &connector).await, token);
     // The other account's tokens are nobody's: the provider is told.
     world.tick_revoker().await;
@@ -418,25 +552,40 @@ async fn an_event_that_the_bus_did_not_take_is_published_later_once() {
     world.connect("alice", &connector).await;
     world.bus.set_down(false);
     world.tick().await;
-    assert_eq!(world.bus.types(), ["connector.created"], "not yet: it may still be on its way");
+    assert_eq!(
+        world.bus.types(),
+        ["connector.created"],
+        "not yet: it may still be on its way"
+    );
     world.pass(31);
     world.tick().await;
     world.tick().await;
-    assert_eq!(world.bus.types(), ["connector.created", "connection.connected"]);
+    assert_eq!(
+        world.bus.types(),
+        ["connector.created", "connection.connected"]
+    );
 }
 
 #[tokio::test]
 async fn c12_a_grant_without_refresh_token_is_connected_and_ends_with_its_access_token() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
-    world.provider.configure(|settings| settings.omit_refresh_token = true);
+    world
+        .provider
+        .configure(|settings| settings.omit_refresh_token = true);
     world.connect("alice", &connector).await;
     world.lookup("alice", &connector).await.expect_status(200);
     world.pass(3600);
-    let refused = world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "refresh_expired");
     assert_eq!(world.provider.counters().total.refreshes(), 0);
-    assert_eq!(world.bus.types().last(), Some(&"connection.reconnect_required"));
+    assert_eq!(
+        world.bus.types().last(),
+        Some(&"connection.reconnect_required")
+    );
 }
 
 fn state_of(authorize_url: &str) -> String {

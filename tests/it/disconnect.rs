@@ -16,12 +16,31 @@ async fn connected() -> (World, String) {
 #[tokio::test]
 async fn k1_a_disconnect_stops_hand_out_revokes_and_erases() {
     let (world, connector) = connected().await;
-    let answer = world.disconnect("alice", &connector).await.expect_status(200);
-    assert_eq!(answer.body, json!({"status": "disconnected", "revocation": "revoked"}));
+    let answer = world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
+    assert_eq!(
+        answer.body,
+        json!({"status": "disconnected", "revocation": "revoked"})
+    );
     assert_eq!(world.provider.grant_state("alice"), GrantState::Revoked);
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
-    assert_eq!(world.status("alice", &connector).await["status"], "not_connected");
-    assert!(world.stored("alice", &connector).await.unwrap().sealed.is_none());
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
+    assert_eq!(
+        world.status("alice", &connector).await["status"],
+        "not_connected"
+    );
+    assert!(
+        world
+            .stored("alice", &connector)
+            .await
+            .unwrap()
+            .sealed
+            .is_none()
+    );
     assert_eq!(world.bus.types().last(), Some(&"connection.disconnected"));
 }
 
@@ -29,27 +48,54 @@ async fn k1_a_disconnect_stops_hand_out_revokes_and_erases() {
 async fn k9_disconnecting_twice_or_without_a_connection_is_no_error() {
     let (world, connector) = connected().await;
     for _ in 0..2 {
-        world.disconnect("alice", &connector).await.expect_status(200);
+        world
+            .disconnect("alice", &connector)
+            .await
+            .expect_status(200);
     }
     world.disconnect("bob", &connector).await.expect_status(200);
-    world.disconnect("alice", "never-heard-of").await.expect_status(200);
+    world
+        .disconnect("alice", "never-heard-of")
+        .await
+        .expect_status(200);
     assert_eq!(world.provider.counters().total.revoke, 1);
-    let told = world.bus.types().into_iter().filter(|kind| *kind == "connection.disconnected");
+    let told = world
+        .bus
+        .types()
+        .into_iter()
+        .filter(|kind| *kind == "connection.disconnected");
     assert_eq!(told.count(), 1);
 }
 
 #[tokio::test]
 async fn k4_a_provider_that_does_not_confirm_is_asked_again_in_the_background() {
     let (world, connector) = connected().await;
-    let busy = Behaviour::RetryAfter { status: 503, seconds: Some(90) };
+    let busy = Behaviour::RetryAfter {
+        status: 503,
+        seconds: Some(90),
+    };
     world.provider.push(Endpoint::Revoke, busy);
-    let answer = world.disconnect("alice", &connector).await.expect_status(200);
-    assert_eq!(answer.body, json!({"status": "disconnected"}), "no outcome yet");
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
+    let answer = world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
+    assert_eq!(
+        answer.body,
+        json!({"status": "disconnected"}),
+        "no outcome yet"
+    );
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
     assert_eq!(world.provider.grant_state("alice"), GrantState::Live);
     world.pass(60);
     world.tick_revoker().await;
-    assert_eq!(world.provider.counters().total.revoke, 1, "not before it asked for");
+    assert_eq!(
+        world.provider.counters().total.revoke,
+        1,
+        "not before it asked for"
+    );
     world.pass(60);
     world.tick_revoker().await;
     assert_eq!(world.provider.grant_state("alice"), GrantState::Revoked);
@@ -61,9 +107,16 @@ async fn k4_a_provider_that_does_not_confirm_is_asked_again_in_the_background() 
 #[tokio::test]
 async fn k7_after_a_day_the_ciphertext_is_erased_whatever_the_provider_says() {
     let (world, connector) = connected().await;
-    let down = Behaviour::Respond { status: 503, headers: vec![], body: String::new() };
+    let down = Behaviour::Respond {
+        status: 503,
+        headers: vec![],
+        body: String::new(),
+    };
     world.provider.always(Endpoint::Revoke, down);
-    world.disconnect("alice", &connector).await.expect_status(200);
+    world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
     for _ in 0..26 {
         world.pass(3600);
         world.tick_revoker().await;
@@ -95,18 +148,27 @@ async fn k6_a_provider_without_revocation_is_local_only_and_says_so() {
     let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
     let connector = world.send(create).await.expect_status(201).text("id");
     world.connect("alice", &connector).await;
-    let answer = world.disconnect("alice", &connector).await.expect_status(200);
+    let answer = world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
     assert_eq!(answer.text("revocation"), "unsupported");
 }
 
 #[tokio::test]
 async fn k11_a_disconnect_needs_no_kms_and_revokes_when_it_is_back() {
     let (world, connector) = connected().await;
-    world.kms.become_state(KmsState::Disabled);
+    world.kms.become_state(KmsState::Refused);
     world.pass(301);
-    world.disconnect("alice", &connector).await.expect_status(200);
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
-    world.kms.become_state(KmsState::Enabled);
+    world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
+    world.kms.become_state(KmsState::Serving);
     world.pass(61);
     world.tick_revoker().await;
     assert_eq!(world.provider.grant_state("alice"), GrantState::Revoked);
@@ -118,18 +180,36 @@ async fn an_apps_back_end_and_an_admin_can_disconnect_a_user() {
     world.connect("bob", &connector).await;
     let path = format!("/v1/users/alice/connections/{connector}");
     let key = world.key_of("acme", "shop");
-    world.send(Call::delete(&path)).await.expect_problem(401, "unauthenticated");
-    world.send(Call::delete(&path).bearer(&key)).await.expect_status(200);
+    world
+        .send(Call::delete(&path))
+        .await
+        .expect_problem(401, "unauthenticated");
+    world
+        .send(Call::delete(&path).bearer(&key))
+        .await
+        .expect_status(200);
     assert_eq!(world.provider.grant_state("alice"), GrantState::Revoked);
 
     let connections = format!("/v1/connectors/{connector}/connections");
-    let list = world.send(Call::get(&connections).admin_of("acme")).await.expect_status(200);
+    let list = world
+        .send(Call::get(&connections).admin_of("acme"))
+        .await
+        .expect_status(200);
     let items = list.body["items"].as_array().unwrap();
     assert_eq!(items.len(), 1, "{items:?}");
     assert_eq!(items[0]["user_id"], "bob");
-    let bob = format!("{connections}/{}", items[0]["connection_id"].as_str().unwrap());
-    world.send(Call::delete(&bob).admin_of("acme")).await.expect_status(200);
+    let bob = format!(
+        "{connections}/{}",
+        items[0]["connection_id"].as_str().unwrap()
+    );
+    world
+        .send(Call::delete(&bob).admin_of("acme"))
+        .await
+        .expect_status(200);
     assert_eq!(world.provider.grant_state("bob"), GrantState::Revoked);
     let unknown = format!("{connections}/unknown");
-    world.send(Call::delete(&unknown).admin_of("acme")).await.expect_problem(404, "not_found");
+    world
+        .send(Call::delete(&unknown).admin_of("acme"))
+        .await
+        .expect_problem(404, "not_found");
 }

@@ -14,7 +14,11 @@ async fn a_fresh_token_costs_one_round_trip_no_kms_call_and_one_write_an_hour() 
     world.connect("alice", &connector).await;
     world.token("alice", &connector).await;
     let kms = world.kms.calls();
-    let noted = world.stored("alice", &connector).await.unwrap().last_read_at;
+    let noted = world
+        .stored("alice", &connector)
+        .await
+        .unwrap()
+        .last_read_at;
     assert!(noted.is_some());
     for _ in 0..10 {
         world.pass(60);
@@ -22,7 +26,14 @@ async fn a_fresh_token_costs_one_round_trip_no_kms_call_and_one_write_an_hour() 
     }
     // Ten minutes are two key life times.
     assert!(world.kms.calls() - kms <= 2, "{}", world.kms.calls() - kms);
-    assert_eq!(world.stored("alice", &connector).await.unwrap().last_read_at, noted);
+    assert_eq!(
+        world
+            .stored("alice", &connector)
+            .await
+            .unwrap()
+            .last_read_at,
+        noted
+    );
     assert_eq!(world.provider.counters().total.refreshes(), 0);
 }
 
@@ -47,7 +58,10 @@ async fn nobody_without_a_live_key_of_the_app_gets_a_token() {
         Call::post("/v1/tokens").user("alice"),
     ];
     for call in wrong {
-        let refused = world.send(call.json(&body)).await.expect_problem(401, "unauthenticated");
+        let refused = world
+            .send(call.json(&body))
+            .await
+            .expect_problem(401, "unauthenticated");
         assert_eq!(refused.headers["www-authenticate"], "Bearer");
     }
 }
@@ -63,8 +77,14 @@ async fn h20_a_key_that_names_another_workspace_or_app_is_no_key_there() {
     let forged = globex.replace("globex.shop", "acme.shop");
     let body = json!({"connector_id": connector, "user_id": "alice"});
     let call = |key: &str| Call::post("/v1/tokens").bearer(key).json(&body);
-    world.send(call(&forged)).await.expect_problem(401, "unauthenticated");
-    world.send(call(&globex)).await.expect_problem(404, "not_connected");
+    world
+        .send(call(&forged))
+        .await
+        .expect_problem(401, "unauthenticated");
+    world
+        .send(call(&globex))
+        .await
+        .expect_problem(404, "not_connected");
 }
 
 #[tokio::test]
@@ -96,12 +116,23 @@ async fn h70_min_ttl_is_met_or_the_token_is_refreshed() {
     world.connect("alice", &connector).await;
     let first = world.token("alice", &connector).await;
     world.pass(3540);
-    assert_eq!(world.token("alice", &connector).await, first, "exactly 60 s are left");
+    assert_eq!(
+        world.token("alice", &connector).await,
+        first,
+        "exactly 60 s are left"
+    );
     let body = json!({"connector_id": connector, "user_id": "alice", "min_ttl": 61});
-    let second = world.lookup_with(body).await.expect_status(200).text("access_token");
+    let second = world
+        .lookup_with(body)
+        .await
+        .expect_status(200)
+        .text("access_token");
     assert_ne!(second, first);
     let body = json!({"connector_id": connector, "user_id": "alice", "min_ttl": 3601});
-    let refused = world.lookup_with(body).await.expect_problem(400, "invalid_request");
+    let refused = world
+        .lookup_with(body)
+        .await
+        .expect_problem(400, "invalid_request");
     assert_eq!(refused.body["errors"][0]["field"], "min_ttl");
 }
 
@@ -111,7 +142,10 @@ async fn widened_scopes_make_lookups_409_until_the_user_reconnects() {
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     set_scopes(&world, &connector, json!(["read", "write"])).await;
-    let refused = world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "scopes_changed");
     let status = world.status("alice", &connector).await;
     assert_eq!(status["status"], "reconnect_required");
@@ -142,11 +176,17 @@ async fn h38_tokens_are_not_sent_to_a_connectors_new_endpoint() {
     let change = json!({"config": config, "client_secret": "client-secret"});
     update(&world, &connector, change).await;
 
-    let refused = world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "connector_changed");
     world.pass(3600);
     world.tick().await;
-    world.disconnect("alice", &connector).await.expect_status(200);
+    world
+        .disconnect("alice", &connector)
+        .await
+        .expect_status(200);
     world.tick_revoker().await;
     assert_eq!(evil.requests().len(), 0);
 }
@@ -157,12 +197,12 @@ async fn h46_a_disabled_kms_key_stops_hand_out_within_the_key_life_time() {
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     world.token("alice", &connector).await;
-    world.kms.become_state(KmsState::Disabled);
+    world.kms.become_state(KmsState::Refused);
     world.pass(300);
     let refused = world.lookup("alice", &connector).await;
     let refused = refused.expect_problem(503, "kms_unavailable");
     assert!(refused.headers.contains_key("retry-after"));
-    world.kms.become_state(KmsState::Enabled);
+    world.kms.become_state(KmsState::Serving);
     world.token("alice", &connector).await;
 }
 
@@ -172,12 +212,22 @@ async fn f10_a_provider_that_is_down_is_a_503_and_no_reason_to_reconnect() {
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     world.pass(3600);
-    let down = Behaviour::Respond { status: 502, headers: vec![], body: "<html>".into() };
+    let down = Behaviour::Respond {
+        status: 502,
+        headers: vec![],
+        body: "<html>".into(),
+    };
     world.provider.push(When::refreshing(), down);
-    let refused = world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     let wait: u64 = refused.headers["retry-after"].parse().unwrap();
     // Nobody asks again before the settle time is over.
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     assert_eq!(world.provider.counters().total.refreshes(), 1);
     world.pass(wait);
     world.token("alice", &connector).await;
@@ -189,12 +239,21 @@ async fn f11_a_provider_that_asks_to_wait_is_left_alone_that_long() {
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     world.pass(3600);
-    let wait = Behaviour::RetryAfter { status: 429, seconds: Some(120) };
+    let wait = Behaviour::RetryAfter {
+        status: 429,
+        seconds: Some(120),
+    };
     world.provider.push(When::refreshing(), wait);
-    let refused = world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     assert!(refused.headers["retry-after"].parse::<u64>().unwrap() >= 119);
     world.pass(100);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     assert_eq!(world.provider.counters().total.refreshes(), 1);
     world.pass(21);
     world.token("alice", &connector).await;
@@ -208,6 +267,9 @@ pub(crate) async fn set_scopes(world: &World, connector: &str, scopes: serde_jso
 async fn update(world: &World, connector: &str, change: serde_json::Value) {
     let path = format!("/v1/connectors/{connector}");
     let etag = world.send(Call::get(&path).admin_of("acme")).await.headers["etag"].clone();
-    let update = Call::patch(&path).admin_of("acme").header("if-match", &etag).json(&change);
+    let update = Call::patch(&path)
+        .admin_of("acme")
+        .header("if-match", &etag)
+        .json(&change);
     world.send(update).await.expect_status(200);
 }

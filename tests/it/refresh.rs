@@ -20,7 +20,11 @@ async fn the_sweep_refreshes_what_is_due_ahead_of_its_expiry() {
     let (world, connector) = connected().await;
     let first = world.token("alice", &connector).await;
     world.pass(3600 - 13 * 60);
-    assert_eq!(world.tick().await, json!({}), "a fifth of the hour is 12 minutes");
+    assert_eq!(
+        world.tick().await,
+        json!({}),
+        "a fifth of the hour is 12 minutes"
+    );
     world.pass(60);
     assert_eq!(world.tick().await, json!({"refreshed": 1}));
     let second = world.token("alice", &connector).await;
@@ -62,13 +66,27 @@ async fn h79_two_sweeps_at_once_make_one_call_a_connection() {
 #[tokio::test]
 async fn f8_a_lost_answer_is_settled_before_the_same_token_is_tried_again() {
     let (world, connector) = connected().await;
-    world.provider.configure(|settings| settings.rotation = Rotation::Grace { seconds: 60 });
+    world
+        .provider
+        .configure(|settings| settings.rotation = Rotation::Grace { seconds: 60 });
     world.pass(3600);
-    world.provider.push(When::refreshing(), Behaviour::ProcessThenDrop);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .provider
+        .push(When::refreshing(), Behaviour::ProcessThenDrop);
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     world.pass(18);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
-    assert_eq!(world.provider.counters().total.refreshes(), 1, "the lease settles");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
+    assert_eq!(
+        world.provider.counters().total.refreshes(),
+        1,
+        "the lease settles"
+    );
     world.pass(2);
     world.token("alice", &connector).await;
     assert_eq!(world.provider.grant_state("alice"), GrantState::Live);
@@ -78,12 +96,23 @@ async fn f8_a_lost_answer_is_settled_before_the_same_token_is_tried_again() {
 async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    world.provider.push(When::refreshing(), Behaviour::ProcessThenDrop);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .provider
+        .push(When::refreshing(), Behaviour::ProcessThenDrop);
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     world.pass(20);
-    let refused = world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "refresh_outcome_lost");
-    assert_eq!(world.bus.types().last(), Some(&"connection.reconnect_required"));
+    assert_eq!(
+        world.bus.types().last(),
+        Some(&"connection.reconnect_required")
+    );
     // And the user repairs it.
     world.connect("alice", &connector).await;
     world.token("alice", &connector).await;
@@ -94,21 +123,40 @@ async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconne
     let (world, connector) = connected().await;
     world.provider.withdraw_grants("alice");
     world.pass(3600);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     let stored = world.stored("alice", &connector).await.unwrap();
-    assert!(matches!(stored.status, ConnectionStatus::Suspect { .. }), "{:?}", stored.status);
+    assert!(
+        matches!(stored.status, ConnectionStatus::Suspect { .. }),
+        "{:?}",
+        stored.status
+    );
     world.pass(59);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     assert_eq!(world.provider.counters().total.refreshes(), 1);
     world.pass(1);
-    let refused = world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    let refused = world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(refused.text("reason"), "grant_revoked");
     assert_eq!(world.provider.counters().total.refreshes(), 2);
-    assert_eq!(world.status("alice", &connector).await["status"], "reconnect_required");
+    assert_eq!(
+        world.status("alice", &connector).await["status"],
+        "reconnect_required"
+    );
     // Nothing is asked any more.
     world.pass(3600);
     world.tick().await;
-    world.lookup("alice", &connector).await.expect_problem(409, "reconnect_required");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(409, "reconnect_required");
     assert_eq!(world.provider.counters().total.refreshes(), 2);
 }
 
@@ -116,9 +164,15 @@ async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconne
 async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    let mood = Behaviour::OAuthError { status: 400, code: "invalid_grant".into() };
+    let mood = Behaviour::OAuthError {
+        status: 400,
+        code: "invalid_grant".into(),
+    };
     world.provider.push(When::refreshing(), mood);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
     world.pass(60);
     world.token("alice", &connector).await;
     let stored = world.stored("alice", &connector).await.unwrap();
@@ -129,7 +183,10 @@ async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
 async fn h77_refused_client_credentials_flip_nobody() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    let wrong = Behaviour::OAuthError { status: 401, code: "invalid_client".into() };
+    let wrong = Behaviour::OAuthError {
+        status: 401,
+        code: "invalid_client".into(),
+    };
     world.provider.always(When::refreshing(), wrong);
     for _ in 0..60 {
         world.tick().await;
@@ -137,7 +194,10 @@ async fn h77_refused_client_credentials_flip_nobody() {
     }
     let stored = world.stored("alice", &connector).await.unwrap();
     assert_eq!(stored.status, ConnectionStatus::Active);
-    assert!(world.provider.counters().total.refreshes() < 60, "and the provider is not hammered");
+    assert!(
+        world.provider.counters().total.refreshes() < 60,
+        "and the provider is not hammered"
+    );
     world.provider.clear_script();
     world.pass(3600);
     world.token("alice", &connector).await;
@@ -159,11 +219,20 @@ async fn f18_an_answer_without_a_refresh_token_keeps_the_old_one() {
 #[tokio::test]
 async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
     let (world, connector) = connected().await;
-    world.provider.configure(|settings| settings.rotation = Rotation::Grace { seconds: 60 });
-    for behaviour in [Behaviour::Garbage, Behaviour::TruncatedJson, Behaviour::HugeBody { bytes: 1 << 20 }] {
+    world
+        .provider
+        .configure(|settings| settings.rotation = Rotation::Grace { seconds: 60 });
+    for behaviour in [
+        Behaviour::Garbage,
+        Behaviour::TruncatedJson,
+        Behaviour::HugeBody { bytes: 1 << 20 },
+    ] {
         world.pass(3600);
         world.provider.push(When::refreshing(), behaviour);
-        world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
+        world
+            .lookup("alice", &connector)
+            .await
+            .expect_problem(503, "provider_unavailable");
         world.pass(20);
         world.token("alice", &connector).await;
     }
@@ -173,10 +242,19 @@ async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
 async fn h33_a_redirect_is_not_followed_and_flips_nobody() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    let elsewhere = Behaviour::Redirect { to: format!("{}/token", world.provider.url()) };
+    let elsewhere = Behaviour::Redirect {
+        to: format!("{}/token", world.provider.url()),
+    };
     world.provider.push(When::refreshing(), elsewhere);
-    world.lookup("alice", &connector).await.expect_problem(503, "provider_unavailable");
-    assert_eq!(world.provider.counters().total.token, 2, "the exchange and one refresh");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
+    assert_eq!(
+        world.provider.counters().total.token,
+        2,
+        "the exchange and one refresh"
+    );
     world.pass(3600);
     world.token("alice", &connector).await;
 }
@@ -185,7 +263,9 @@ async fn h33_a_redirect_is_not_followed_and_flips_nobody() {
 async fn c17_a_reconnect_during_a_refresh_wins() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    world.provider.push(When::refreshing(), Behaviour::ProcessThenHold);
+    world
+        .provider
+        .push(When::refreshing(), Behaviour::ProcessThenHold);
     let code = world.authorize("alice", "alice", &connector).await;
     let refresh = world.lookup("alice", &connector);
     let reconnect = async {
@@ -198,7 +278,10 @@ async fn c17_a_reconnect_during_a_refresh_wins() {
     let (answer, reconnected) = join(refresh, reconnect).await;
     let handed_out = answer.expect_status(200).text("access_token");
     let stored = world.stored("alice", &connector).await.unwrap();
-    assert_eq!(stored.generation, reconnected.generation, "the refresh stored nothing over it");
+    assert_eq!(
+        stored.generation, reconnected.generation,
+        "the refresh stored nothing over it"
+    );
     assert_eq!(world.token("alice", &connector).await, handed_out);
 }
 
@@ -206,11 +289,16 @@ async fn c17_a_reconnect_during_a_refresh_wins() {
 async fn f30_tokens_that_arrive_after_a_disconnect_are_revoked_and_handed_to_nobody() {
     let (world, connector) = connected().await;
     world.pass(3600);
-    world.provider.push(When::refreshing(), Behaviour::ProcessThenHold);
+    world
+        .provider
+        .push(When::refreshing(), Behaviour::ProcessThenHold);
     let refresh = world.lookup("alice", &connector);
     let disconnect = async {
         world.provider.wait_until_held(1).await;
-        world.disconnect("alice", &connector).await.expect_status(200);
+        world
+            .disconnect("alice", &connector)
+            .await
+            .expect_status(200);
         world.provider.release();
     };
     let (answer, ()) = join(refresh, disconnect).await;
@@ -218,8 +306,18 @@ async fn f30_tokens_that_arrive_after_a_disconnect_are_revoked_and_handed_to_nob
     world.pass(120);
     world.tick_revoker().await;
     assert_eq!(world.provider.grant_state("alice"), GrantState::Revoked);
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
-    assert!(world.stored("alice", &connector).await.unwrap().sealed.is_none());
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
+    assert!(
+        world
+            .stored("alice", &connector)
+            .await
+            .unwrap()
+            .sealed
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -259,6 +357,9 @@ async fn an_idle_connection_is_kept_alive_weekly_and_not_hourly() {
         world.tick().await;
     }
     let idle = world.provider.counters().total.refreshes() - warm;
-    assert!((1..=3).contains(&idle), "{idle} refreshes in two idle weeks");
+    assert!(
+        (1..=3).contains(&idle),
+        "{idle} refreshes in two idle weeks"
+    );
     world.token("alice", &connector).await;
 }

@@ -9,17 +9,37 @@ async fn every_request_leaves_one_line_with_route_workspace_outcome_and_duration
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
     world.lines.lock().unwrap().clear();
-    world.lookup("alice", &connector).await.expect_problem(404, "not_connected");
-    world.send(Call::get("/connect/some.ticket")).await.expect_status(410);
-    world.send(Call::get("/nowhere/alice?code=secret")).await.expect_problem(404, "not_found");
-    world.send(Call::delete("/v1/tokens")).await.expect_problem(405, "method_not_allowed");
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(404, "not_connected");
+    world
+        .send(Call::get("/connect/some.ticket"))
+        .await
+        .expect_status(410);
+    world
+        .send(Call::get("/nowhere/alice?code=secret"))
+        .await
+        .expect_problem(404, "not_found");
+    world
+        .send(Call::delete("/v1/tokens"))
+        .await
+        .expect_problem(405, "method_not_allowed");
 
-    let lines: Vec<Value> =
-        world.lines.lock().unwrap().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = world
+        .lines
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let shown: Vec<_> = lines
         .iter()
         .map(|line| {
-            assert!(line["duration"].is_number() && line["request_id"].is_string(), "{line}");
+            assert!(
+                line["duration"].is_number() && line["request_id"].is_string(),
+                "{line}"
+            );
             let metrics = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(metrics["Namespace"], "Grantry");
             (&line["route"], &line["outcome"], &line["workspace"])
@@ -28,10 +48,22 @@ async fn every_request_leaves_one_line_with_route_workspace_outcome_and_duration
     assert_eq!(
         shown,
         [
-            (&json!("POST /v1/tokens"), &json!("not_connected"), &json!("acme")),
-            (&json!("GET /connect/{ticket}"), &json!("link_invalid"), &json!(null)),
+            (
+                &json!("POST /v1/tokens"),
+                &json!("not_connected"),
+                &json!("acme")
+            ),
+            (
+                &json!("GET /connect/{ticket}"),
+                &json!("link_invalid"),
+                &json!(null)
+            ),
             (&json!("GET unmatched"), &json!("not_found"), &json!(null)),
-            (&json!("DELETE /v1/tokens"), &json!("method_not_allowed"), &json!(null)),
+            (
+                &json!("DELETE /v1/tokens"),
+                &json!("method_not_allowed"),
+                &json!(null)
+            ),
         ]
     );
 }
@@ -50,8 +82,12 @@ async fn h81_no_line_and_no_event_holds_a_secret() {
     world.token("alice", &connector).await;
     world.disconnect("alice", &connector).await;
 
-    let mut secrets: Vec<String> =
-        world.provider.issued_secrets().into_iter().map(|secret| secret.value).collect();
+    let mut secrets: Vec<String> = world
+        .provider
+        .issued_secrets()
+        .into_iter()
+        .map(|secret| secret.value)
+        .collect();
     secrets.extend([
         "client-secret".into(),
         code,

@@ -55,7 +55,11 @@ pub(crate) async fn put(
         id,
     };
     state.registry.put_app(&app).await?;
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if before.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok(respond_with(status, &app))
 }
 
@@ -70,7 +74,11 @@ pub(crate) async fn view(
 
 /// The app, if it is of the admin's workspace.
 pub(crate) async fn read(state: &State, admin: &Admin, id: &AppId) -> Result<App, Problem> {
-    state.registry.app(&admin.workspace, id).await?.ok_or_else(Problem::not_found)
+    state
+        .registry
+        .app(&admin.workspace, id)
+        .await?
+        .ok_or_else(Problem::not_found)
 }
 
 fn respond_with(status: StatusCode, app: &App) -> Response {
@@ -100,8 +108,14 @@ fn return_url(text: &str, rules: AddressRules) -> Result<Url, Problem> {
     let url = Url::parse(text)
         .ok()
         .filter(|_| text.len() <= MAX_URL)
-        .ok_or_else(|| invalid(format!("must be absolute URLs of at most {MAX_URL} characters")))?;
-    rules.check(&url).map_err(|refused| invalid(refused.to_string()))?;
+        .ok_or_else(|| {
+            invalid(format!(
+                "must be absolute URLs of at most {MAX_URL} characters"
+            ))
+        })?;
+    rules
+        .check(&url)
+        .map_err(|refused| invalid(refused.to_string()))?;
     if url.fragment().is_some() {
         return Err(invalid("must have no fragment".into()));
     }

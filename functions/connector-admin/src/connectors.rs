@@ -19,9 +19,9 @@ use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds, Query};
 use shared::http::respond::{self, List};
 
+use crate::State;
 use crate::input::{self, ScopesInput};
 use crate::view::{ConnectorView, respond_with};
-use crate::State;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +54,11 @@ pub(crate) async fn create(
         provider: body.provider,
         kind: body.kind.unwrap_or(ConnectorKind::User),
         client_id: input::client_id(&body.client_id)?,
-        client_secret: ClientSecret { sealed: Vec::new(), set_at: now, last_four: None },
+        client_secret: ClientSecret {
+            sealed: Vec::new(),
+            set_at: now,
+            last_four: None,
+        },
         scopes: body.scopes.checked()?,
         scope_policy: body.scope_policy,
         config: body.config,
@@ -72,7 +76,11 @@ pub(crate) async fn create(
         return Err(Problem::new(Code::Conflict, "the id is taken; try again"));
     }
     state.publisher.publish(&event).await;
-    Ok(respond_with(StatusCode::CREATED, &connector, &state.public_url))
+    Ok(respond_with(
+        StatusCode::CREATED,
+        &connector,
+        &state.public_url,
+    ))
 }
 
 /// Seals a new secret under the connector's id and generation.
@@ -100,11 +108,18 @@ pub(crate) async fn list(
     admin: Admin,
     query: Query,
 ) -> Result<Response, Problem> {
-    let page =
-        state.registry.connectors(&admin.workspace, query.cursor(), query.limit()?).await?;
-    let items =
-        page.items.iter().map(|connector| ConnectorView::of(connector, &state.public_url));
-    let list = List { items: items.collect(), next_cursor: page.next.clone() };
+    let page = state
+        .registry
+        .connectors(&admin.workspace, query.cursor(), query.limit()?)
+        .await?;
+    let items = page
+        .items
+        .iter()
+        .map(|connector| ConnectorView::of(connector, &state.public_url));
+    let list = List {
+        items: items.collect(),
+        next_cursor: page.next.clone(),
+    };
     Ok(respond::json(StatusCode::OK, &list))
 }
 
@@ -134,9 +149,11 @@ pub(crate) async fn delete(
         ));
     }
     match connector.status {
-        ConnectorStatus::Deleting { .. } => {
-            Ok(respond_with(StatusCode::ACCEPTED, &connector, &state.public_url))
-        }
+        ConnectorStatus::Deleting { .. } => Ok(respond_with(
+            StatusCode::ACCEPTED,
+            &connector,
+            &state.public_url,
+        )),
         ConnectorStatus::Enabled => begin_deletion(&state, connector).await,
     }
 }
@@ -149,12 +166,21 @@ async fn begin_deletion(state: &State, connector: Connector) -> Result<Response,
         updated_at: now,
         ..connector
     };
-    let begun =
-        state.registry.begin_connector_deletion(&deleting, connector.version, now).await?;
+    let begun = state
+        .registry
+        .begin_connector_deletion(&deleting, connector.version, now)
+        .await?;
     if !begun {
-        return Err(Problem::new(Code::Conflict, "the connector has just changed; try again"));
+        return Err(Problem::new(
+            Code::Conflict,
+            "the connector has just changed; try again",
+        ));
     }
-    Ok(respond_with(StatusCode::ACCEPTED, &deleting, &state.public_url))
+    Ok(respond_with(
+        StatusCode::ACCEPTED,
+        &deleting,
+        &state.public_url,
+    ))
 }
 
 /// The connector, if it is of the admin's workspace.

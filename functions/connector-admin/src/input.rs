@@ -75,7 +75,10 @@ pub(crate) fn allowed_apps(apps: Vec<AppId>) -> Result<Vec<AppId>, Problem> {
         return Err(Problem::field("allowed_apps", rule));
     }
     let mut seen = BTreeSet::new();
-    Ok(apps.into_iter().filter(|app| seen.insert(app.clone())).collect())
+    Ok(apps
+        .into_iter()
+        .filter(|app| seen.insert(app.clone()))
+        .collect())
 }
 
 /// The provider with its placeholders filled.
@@ -84,9 +87,8 @@ pub(crate) fn provider(
     config: &BTreeMap<String, String>,
     rules: AddressRules,
 ) -> Result<Provider, Problem> {
-    catalogue::resolve(id, config, rules)
-        .map_err(|error| match error.field() {
-            Some(field) => Problem::field(format!("config.{field}"), error.to_string()),
-            None => Problem::field("provider", error.to_string()),
-        })
+    catalogue::resolve(id, config, rules).map_err(|error| match error.field() {
+        Some(field) => Problem::field(format!("config.{field}"), error.to_string()),
+        None => Problem::field("provider", error.to_string()),
+    })
 }

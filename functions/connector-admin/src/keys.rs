@@ -62,7 +62,10 @@ pub(crate) async fn create(
         created_at: state.clock.now(),
     };
     state.registry.add_api_key(&key).await?;
-    Ok(respond::json(StatusCode::CREATED, &View::of(&key, Some(&minted))))
+    Ok(respond::json(
+        StatusCode::CREATED,
+        &View::of(&key, Some(&minted)),
+    ))
 }
 
 pub(crate) async fn list(
@@ -73,7 +76,13 @@ pub(crate) async fn list(
     apps::read(&state, &admin, &app).await?;
     let keys = state.registry.api_keys(&admin.workspace, &app).await?;
     let items = keys.iter().map(|key| View::of(key, None)).collect();
-    Ok(respond::json(StatusCode::OK, &List { items, next_cursor: None }))
+    Ok(respond::json(
+        StatusCode::OK,
+        &List {
+            items,
+            next_cursor: None,
+        },
+    ))
 }
 
 /// Works from the next request on: look-ups read the key's record strongly consistent.
@@ -83,7 +92,11 @@ pub(crate) async fn remove(
     PathIds((app, key)): PathIds<(AppId, ApiKeyId)>,
 ) -> Result<Response, Problem> {
     admin.may_change()?;
-    if state.registry.remove_api_key(&admin.workspace, &app, &key).await? {
+    if state
+        .registry
+        .remove_api_key(&admin.workspace, &app, &key)
+        .await?
+    {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
         Err(Problem::not_found())

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
-use shared::domain::address::AddressRules;
 use shared::crypto::vault::Vault;
+use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Clock, Entropy, Registry};
@@ -52,10 +52,15 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider}", get(providers::view))
-        .route("/v1/connectors", post(connectors::create).get(connectors::list))
+        .route(
+            "/v1/connectors",
+            post(connectors::create).get(connectors::list),
+        )
         .route(
             "/v1/connectors/{connector_id}",
-            get(connectors::view).patch(update::update).delete(connectors::delete),
+            get(connectors::view)
+                .patch(update::update)
+                .delete(connectors::delete),
         )
         .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))

@@ -20,5 +20,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         public_url: wiring.config.public_url.clone(),
         address_rules: wiring.config.address_rules,
     };
-    serve(with_telemetry(router(state), wiring.telemetry, wiring.clock)).await
+    serve(with_telemetry(
+        router(state),
+        wiring.telemetry,
+        wiring.clock,
+    ))
+    .await
 }

@@ -53,9 +53,16 @@ pub(crate) async fn update(
     let before = read(&state, &admin, &id).await?;
     check_version(&headers, &before)?;
     if before.status != ConnectorStatus::Enabled {
-        return Err(Problem::new(Code::Conflict, "the connector is being deleted"));
+        return Err(Problem::new(
+            Code::Conflict,
+            "the connector is being deleted",
+        ));
     }
-    let new_secret = body.client_secret.as_ref().map(input::client_secret).transpose()?;
+    let new_secret = body
+        .client_secret
+        .as_ref()
+        .map(input::client_secret)
+        .transpose()?;
     let mut after = edited(&before, body)?;
     after.updated_at = state.clock.now();
     after.version = before.version + 1;
@@ -75,7 +82,11 @@ pub(crate) async fn update(
     }
     let now = after.updated_at;
     let event = connector_event(&*state.entropy, &after, Change::ConnectorUpdated, now);
-    if !state.registry.replace_connector(&after, before.version, &event).await? {
+    if !state
+        .registry
+        .replace_connector(&after, before.version, &event)
+        .await?
+    {
         return Err(changed_meanwhile());
     }
     state.publisher.publish(&event).await;
@@ -90,7 +101,10 @@ fn check_version(headers: &HeaderMap, connector: &Connector) -> Result<(), Probl
             "send If-Match with the ETag of the connector you are changing",
         )
     })?;
-    if wanted.to_str().is_ok_and(|wanted| wanted.trim() == etag(connector)) {
+    if wanted
+        .to_str()
+        .is_ok_and(|wanted| wanted.trim() == etag(connector))
+    {
         Ok(())
     } else {
         Err(changed_meanwhile())
@@ -120,11 +134,7 @@ fn edited(before: &Connector, body: Update) -> Result<Connector, Problem> {
     Ok(after)
 }
 
-fn is_other_client(
-    state: &State,
-    before: &Connector,
-    after: &Connector,
-) -> Result<bool, Problem> {
+fn is_other_client(state: &State, before: &Connector, after: &Connector) -> Result<bool, Problem> {
     if before.client_id != after.client_id {
         return Ok(true);
     }

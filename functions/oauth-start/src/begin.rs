@@ -92,7 +92,10 @@ pub(crate) async fn begin(
     };
     state.sessions.add(&session).await?;
     let path = format!("/connect/{}", ticket.to_secret().expose());
-    let connect_url = state.public_url.join(&path).expect("a ticket is a path segment as it is");
+    let connect_url = state
+        .public_url
+        .join(&path)
+        .expect("a ticket is a path segment as it is");
     let begun = Begun {
         connect_url,
         expires_at: session.expires_at,

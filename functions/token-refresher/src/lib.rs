@@ -15,10 +15,7 @@ const RELAY_LIMIT: u32 = 100;
 ///
 /// # Errors
 /// When the outbox does not answer; what was due has been refreshed by then.
-pub async fn run(
-    engine: &RefreshEngine,
-    publisher: &Publisher,
-) -> Result<JobReport, StoreError> {
+pub async fn run(engine: &RefreshEngine, publisher: &Publisher) -> Result<JobReport, StoreError> {
     let sweep = engine.sweep().await;
     let mut relayed = 0;
     for shard in 0..engine.due.shards() {

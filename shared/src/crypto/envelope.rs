@@ -348,5 +348,5 @@ mod tests {
         );
     }
 
-    const DRIFT: &str = "";
+    const DRIFT: &str = "037df33172ccde0669767bc318fce1e9716c2cce3119873d9ee428685d9ccb16";
 }

@@ -51,7 +51,9 @@ impl Connector {
     /// The connector's own redirect URI (H-06), to be registered at the provider.
     pub fn redirect_uri(&self, public_url: &Url) -> Url {
         let path = format!("/oauth/callback/{}", self.id);
-        public_url.join(&path).expect("an id is a path segment as it is")
+        public_url
+            .join(&path)
+            .expect("an id is a path segment as it is")
     }
 
     /// Whether users of `app` may use the connector at all.

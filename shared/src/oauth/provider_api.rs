@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -29,6 +30,10 @@ use crate::domain::provider::{BodyEncoding, ClientAuth, Provider, Revocation, Re
 use crate::domain::secret::Secret;
 use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
 use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};
+
+/// For the account's name, while a user waits for the end of a connect flow that has its tokens
+/// already. Without an answer the connection simply has no name.
+const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The endpoints of providers, over HTTP.
 pub struct HttpProviderApi {
@@ -107,14 +112,23 @@ impl ProviderApi for HttpProviderApi {
             revocation,
             client,
         };
-        match (&tokens.refresh_token, revocation.token) {
-            (Some(refresh), RevokedToken::Refresh) => call.refresh_first(tokens, refresh).await,
-            (refresh, RevokedToken::Access) => call.access_first(tokens, refresh.as_ref()).await,
-            (None, RevokedToken::Refresh) if revoke::takes_either(revocation.shape) => {
-                call.access_first(tokens, None).await
+        let asked = async {
+            match (&tokens.refresh_token, revocation.token) {
+                (Some(refresh), RevokedToken::Refresh) => call.refresh_first(tokens, refresh).await,
+                (refresh, RevokedToken::Access) => {
+                    call.access_first(tokens, refresh.as_ref()).await
+                }
+                (None, RevokedToken::Refresh) if revoke::takes_either(revocation.shape) => {
+                    call.access_first(tokens, None).await
+                }
+                (None, RevokedToken::Refresh) => RevocationAnswer::Unsupported,
             }
-            (None, RevokedToken::Refresh) => RevocationAnswer::Unsupported,
-        }
+        };
+        // Of up to three requests, which together have no more time than the function that
+        // waits for them. A grant that is being revoked has nothing to lose by a cut.
+        tokio::time::timeout(OTHER_TIMEOUT, asked)
+            .await
+            .unwrap_or(RevocationAnswer::TryLater { after: None })
     }
 
     async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account> {
@@ -123,7 +137,7 @@ impl ProviderApi for HttpProviderApi {
         let mut request = request::empty(Method::GET, url.as_str()).ok()?;
         request::authorize(&mut request, request::bearer(access_token).ok()?);
         request::add_headers(&mut request, provider);
-        let response = match self.http.send(request, OTHER_TIMEOUT).await {
+        let response = match self.http.send(request, ACCOUNT_TIMEOUT).await {
             Ok(response) => response,
             Err(error) => {
                 log_no_answer(provider, "account", &error);

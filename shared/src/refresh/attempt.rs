@@ -419,7 +419,7 @@ fn superseded(lease: &Lease, current: Option<Box<Connection>>, otherwise: Outcom
     }
 }
 
-/// When a lease that was taken at or before `now` has ended for every clock.
+/// The first instant at which a lease that was taken at or before `now` may be taken over.
 fn lease_end(now: Timestamp) -> Timestamp {
-    now.after(LEASE + CLOCK_SKEW)
+    now.after(LEASE + CLOCK_SKEW + Duration::from_millis(1))
 }

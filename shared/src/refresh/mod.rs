@@ -13,8 +13,8 @@ use std::time::Duration;
 pub use on_demand::{FreshTokens, NotFresh};
 pub use sweep::{DueOutcome, SweepReport};
 
-use crate::domain::address::AddressRules;
 use crate::crypto::vault::Vault;
+use crate::domain::address::AddressRules;
 use crate::events::Publisher;
 use crate::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
 

@@ -127,7 +127,8 @@ impl RefreshEngine {
         if self.clock.monotonic() >= last_start {
             return None;
         }
-        let outcome = self.work_off(&work, &key, connectors)
+        let outcome = self
+            .work_off(&work, &key, connectors)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(due.id = work.id, error = %error, "due entry stays");

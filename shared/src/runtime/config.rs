@@ -113,7 +113,10 @@ fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
     Url::parse(text)
         .ok()
         .filter(|url| url.has_host() && url.path() == "/" && url.query().is_none())
-        .ok_or_else(|| ConfigError { name, fault: format!("is {text:?}, must be an origin") })
+        .ok_or_else(|| ConfigError {
+            name,
+            fault: format!("is {text:?}, must be an origin"),
+        })
 }
 
 #[cfg(test)]
@@ -167,7 +170,12 @@ mod tests {
         };
         let read = |url| Config::read(with(url)).map(|config| config.public_url.to_string());
         assert_eq!(read("https://api.example").unwrap(), "https://api.example/");
-        for url in ["api.example", "https://api.example/v1", "https://api.example/?x", "data:x"] {
+        for url in [
+            "api.example",
+            "https://api.example/v1",
+            "https://api.example/?x",
+            "data:x",
+        ] {
             assert!(read(url).is_err(), "{url}");
         }
     }

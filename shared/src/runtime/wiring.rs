@@ -51,14 +51,24 @@ impl Wiring {
     /// The tables.
     pub fn store(&self) -> Arc<DynamoStore> {
         let client = aws_sdk_dynamodb::Client::new(&self.aws);
-        Arc::new(DynamoStore::new(client, self.config.tables.clone(), DUE_SHARDS))
+        Arc::new(DynamoStore::new(
+            client,
+            self.config.tables.clone(),
+            DUE_SHARDS,
+        ))
     }
 
     /// The stack's KMS key.
     pub fn kms(&self) -> Arc<KmsKeyService> {
         let client = aws_sdk_kms::Client::new(&self.aws);
-        let Config { kms_key_arn, stack, .. } = &self.config;
-        Arc::new(KmsKeyService::new(client, kms_key_arn.clone(), stack.clone()))
+        let Config {
+            kms_key_arn, stack, ..
+        } = &self.config;
+        Arc::new(KmsKeyService::new(
+            client,
+            kms_key_arn.clone(),
+            stack.clone(),
+        ))
     }
 
     /// The keys of the workspaces.

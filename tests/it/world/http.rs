@@ -11,7 +11,7 @@ use url::Url;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     method: &'static str,
     path: String,
     query: String,
@@ -22,23 +22,23 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn get(path: &str) -> Self {
+    pub(crate) fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    pub fn post(path: &str) -> Self {
+    pub(crate) fn post(path: &str) -> Self {
         Self::new("POST", path)
     }
 
-    pub fn put(path: &str) -> Self {
+    pub(crate) fn put(path: &str) -> Self {
         Self::new("PUT", path)
     }
 
-    pub fn patch(path: &str) -> Self {
+    pub(crate) fn patch(path: &str) -> Self {
         Self::new("PATCH", path)
     }
 
-    pub fn delete(path: &str) -> Self {
+    pub(crate) fn delete(path: &str) -> Self {
         Self::new("DELETE", path)
     }
 
@@ -56,55 +56,55 @@ impl Call {
     }
 
     /// With these verified claims.
-    pub fn claims(mut self, claims: Value) -> Self {
+    pub(crate) fn claims(mut self, claims: Value) -> Self {
         self.claims = Some(claims);
         self
     }
 
     /// As the owner of a workspace on the plan `builder`.
-    pub fn admin_of(self, workspace: &str) -> Self {
+    pub(crate) fn admin_of(self, workspace: &str) -> Self {
         self.claims(json!({
             "sub": "root", "workspace_id": workspace, "role": "owner", "plan": "builder",
         }))
     }
 
     /// As a user of `acme`'s app `shop`.
-    pub fn user(self, user: &str) -> Self {
+    pub(crate) fn user(self, user: &str) -> Self {
         self.user_of("acme", "shop", user)
     }
 
     /// As a user of any app.
-    pub fn user_of(self, workspace: &str, app: &str, user: &str) -> Self {
+    pub(crate) fn user_of(self, workspace: &str, app: &str, user: &str) -> Self {
         self.claims(json!({"sub": user, "workspace_id": workspace, "app_id": app}))
     }
 
     /// With a bearer credential that no gateway has looked at.
-    pub fn bearer(self, credential: &str) -> Self {
+    pub(crate) fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {credential}"))
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.into(), json!(value));
         self
     }
 
     /// With a cookie, as `name=value`.
-    pub fn cookie(mut self, cookie: &str) -> Self {
+    pub(crate) fn cookie(mut self, cookie: &str) -> Self {
         self.cookies.push(cookie.into());
         self
     }
 
-    pub fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.text(&body.to_string())
     }
 
-    pub fn text(mut self, body: &str) -> Self {
+    pub(crate) fn text(mut self, body: &str) -> Self {
         self.body = Some(body.into());
         self.header("content-type", "application/json")
     }
 
     /// The same call with another word for every `from` in path and body.
-    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
         self.path = self.path.replace(from, to);
         self.body = self.body.map(|body| body.replace(from, to));
         self
@@ -131,26 +131,30 @@ impl Call {
 
 /// One answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u64,
-    pub headers: BTreeMap<String, String>,
-    pub cookies: Vec<String>,
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) cookies: Vec<String>,
     /// The JSON body; a string when it is not JSON.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// This answer, if it has the status.
     #[track_caller]
-    pub fn expect_status(self, status: u64) -> Self {
+    pub(crate) fn expect_status(self, status: u64) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 
     /// Fails unless this is a problem with the status and code.
     #[track_caller]
-    pub fn expect_problem(self, status: u64, code: &str) -> Self {
-        assert_eq!((self.status, &self.body["code"]), (status, &json!(code)), "{self:?}");
+    pub(crate) fn expect_problem(self, status: u64, code: &str) -> Self {
+        assert_eq!(
+            (self.status, &self.body["code"]),
+            (status, &json!(code)),
+            "{self:?}"
+        );
         assert_eq!(self.headers["content-type"], "application/problem+json");
         assert_eq!(self.body["type"], format!("urn:grantry:problem:{code}"));
         assert_eq!(self.body["status"], status);
@@ -159,30 +163,36 @@ impl Answer {
 
     /// A member of the body that is a string.
     #[track_caller]
-    pub fn text(&self, member: &str) -> String {
-        self.body[member].as_str().unwrap_or_else(|| panic!("no {member}: {self:?}")).into()
+    pub(crate) fn text(&self, member: &str) -> String {
+        self.body[member]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {member}: {self:?}"))
+            .into()
     }
 
     #[track_caller]
-    pub fn location(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         self.headers["location"].clone()
     }
 
     /// The query parameters of the redirect.
     #[track_caller]
-    pub fn location_params(&self) -> BTreeMap<String, String> {
+    pub(crate) fn location_params(&self) -> BTreeMap<String, String> {
         let url = Url::parse(&self.location()).unwrap();
         url.query_pairs().into_owned().collect()
     }
 
     /// The first cookie that is set, as `name=value`.
-    pub fn cookie(&self) -> Option<String> {
-        self.cookies.first().and_then(|cookie| cookie.split(';').next()).map(str::to_owned)
+    pub(crate) fn cookie(&self) -> Option<String> {
+        self.cookies
+            .first()
+            .and_then(|cookie| cookie.split(';').next())
+            .map(str::to_owned)
     }
 }
 
 /// Sends one call through a router as one event.
-pub async fn send(router: Router, call: Call) -> Answer {
+pub(crate) async fn send(router: Router, call: Call) -> Answer {
     let event = LambdaEvent::new(call.event(), Context::default());
     let answer = lambda::answer(router, event).await.unwrap();
     let body = answer["body"].as_str().unwrap_or_default();
@@ -201,10 +211,18 @@ pub async fn send(router: Router, call: Call) -> Answer {
 }
 
 fn first(value: &Value) -> String {
-    value.as_str().or_else(|| value[0].as_str()).unwrap_or_default().to_owned()
+    value
+        .as_str()
+        .or_else(|| value[0].as_str())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn strings(value: &Value) -> Vec<String> {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    items
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }

@@ -40,25 +40,25 @@ use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
 use testkit::fake_kms::FakeKeyService;
 use testkit::memory_store::MemoryStore;
 
-pub use http::{Answer, Call};
+pub(crate) use http::{Answer, Call};
 
 /// Where the stories' API answers.
-pub const API: &str = "https://api.grantry.test";
+pub(crate) const API: &str = "https://api.grantry.test";
 /// The return URL of the stories' app.
-pub const RETURN: &str = "https://shop.example/connected";
+pub(crate) const RETURN: &str = "https://shop.example/connected";
 const SHARDS: u32 = 2;
 const STACK: &str = "stories";
 
 /// Everything a story needs.
-pub struct World {
-    pub clock: ManualClock,
-    pub store: Arc<MemoryStore>,
-    pub kms: Arc<FakeKeyService>,
-    pub provider: FakeAs,
-    pub engine: RefreshEngine,
-    pub publisher: Publisher,
-    pub bus: Arc<RecordingBus>,
-    pub lines: Arc<Mutex<Vec<String>>>,
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) kms: Arc<FakeKeyService>,
+    pub(crate) provider: FakeAs,
+    pub(crate) engine: RefreshEngine,
+    pub(crate) publisher: Publisher,
+    pub(crate) bus: Arc<RecordingBus>,
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
     disconnect: disconnect::State,
     router: Router,
     keys: Mutex<BTreeMap<(String, String), String>>,
@@ -67,7 +67,7 @@ pub struct World {
 impl World {
     /// A world with workspace `acme` and its app `shop`, and a provider that rotates strictly
     /// and issues tokens for an hour.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let clock = ManualClock::new();
         let provider = {
             let clock = clock.clone();
@@ -181,8 +181,7 @@ impl World {
         let sink = Arc::clone(&lines);
         let sink = Arc::new(move |line: &str| sink.lock().unwrap().push(line.to_owned()));
         let router = routers.into_iter().fold(Router::new(), Router::merge);
-        let router =
-            with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
+        let router = with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
         Self {
             clock,
             store,
@@ -199,12 +198,12 @@ impl World {
     }
 
     /// Sends a call through the routers.
-    pub async fn send(&self, call: Call) -> Answer {
+    pub(crate) async fn send(&self, call: Call) -> Answer {
         http::send(self.router.clone(), call).await
     }
 
     /// Registers an app with the stories' return URL, and makes an API key for it.
-    pub async fn register_app(&self, workspace: &str, app: &str) {
+    pub(crate) async fn register_app(&self, workspace: &str, app: &str) {
         let path = format!("/v1/apps/{app}");
         let body = json!({"name": "Shop", "return_urls": [RETURN]});
         let put = Call::put(&path).admin_of(workspace).json(&body);
@@ -213,16 +212,19 @@ impl World {
             .admin_of(workspace)
             .json(&json!({"name": "backend"}));
         let key = self.send(key).await.expect_status(201).text("key");
-        self.keys.lock().unwrap().insert((workspace.into(), app.into()), key);
+        self.keys
+            .lock()
+            .unwrap()
+            .insert((workspace.into(), app.into()), key);
     }
 
     /// The API key of an app.
-    pub fn key_of(&self, workspace: &str, app: &str) -> String {
+    pub(crate) fn key_of(&self, workspace: &str, app: &str) -> String {
         self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
     }
 
     /// What an admin sends to make a connector at the stories' provider.
-    pub fn connector_body(&self, scopes: &[&str]) -> Value {
+    pub(crate) fn connector_body(&self, scopes: &[&str]) -> Value {
         let at = self.provider.url();
         json!({
             "name": "Files",
@@ -240,85 +242,109 @@ impl World {
     }
 
     /// A connector of `acme` at the stories' provider. Answers its id.
-    pub async fn connector(&self, scopes: &[&str]) -> String {
+    pub(crate) async fn connector(&self, scopes: &[&str]) -> String {
         self.connector_of("acme", scopes).await
     }
 
     /// A connector of any workspace.
-    pub async fn connector_of(&self, workspace: &str, scopes: &[&str]) -> String {
-        let create =
-            Call::post("/v1/connectors").admin_of(workspace).json(&self.connector_body(scopes));
+    pub(crate) async fn connector_of(&self, workspace: &str, scopes: &[&str]) -> String {
+        let create = Call::post("/v1/connectors")
+            .admin_of(workspace)
+            .json(&self.connector_body(scopes));
         self.send(create).await.expect_status(201).text("id")
     }
 
     /// Begins a flow of a user of `acme`'s `shop`. Answers the path of the connect URL.
-    pub async fn begin(&self, user: &str, connector: &str) -> String {
+    pub(crate) async fn begin(&self, user: &str, connector: &str) -> String {
         let body = json!({"connector_id": connector, "return_url": RETURN});
         let begin = Call::post("/v1/me/connections").user(user).json(&body);
-        let url = self.send(begin).await.expect_status(201).text("connect_url");
+        let url = self
+            .send(begin)
+            .await
+            .expect_status(201)
+            .text("connect_url");
         url.strip_prefix(API).expect("a link to the API").to_owned()
     }
 
     /// Follows a connect link: the provider's authorize URL, and the browser's cookie.
-    pub async fn follow(&self, link: &str) -> (String, String) {
+    pub(crate) async fn follow(&self, link: &str) -> (String, String) {
         let answer = self.send(Call::get(link)).await.expect_status(303);
         let cookie = answer.cookie().expect("a cookie");
         (answer.location(), cookie)
     }
 
     /// Consents at the provider: the path of the callback.
-    pub async fn consent(&self, authorize_url: &str, account: &str) -> String {
+    pub(crate) async fn consent(&self, authorize_url: &str, account: &str) -> String {
         let callback = consent(authorize_url, account).await;
-        callback.strip_prefix(API).expect("a callback to the API").to_owned()
+        callback
+            .strip_prefix(API)
+            .expect("a callback to the API")
+            .to_owned()
     }
 
     /// Start, consent and callback: the completion code that the app receives.
-    pub async fn authorize(&self, user: &str, account: &str, connector: &str) -> String {
+    pub(crate) async fn authorize(&self, user: &str, account: &str, connector: &str) -> String {
         let (authorize_url, cookie) = self.follow(&self.begin(user, connector).await).await;
         let callback = self.consent(&authorize_url, account).await;
-        let answer = self.send(Call::get(&callback).cookie(&cookie)).await.expect_status(303);
+        let answer = self
+            .send(Call::get(&callback).cookie(&cookie))
+            .await
+            .expect_status(303);
         let params = answer.location_params();
         assert_eq!(params["status"], "authorized");
         params["code"].clone()
     }
 
     /// Completes a flow as a user.
-    pub async fn complete(&self, user: &str, code: &str) -> Answer {
+    pub(crate) async fn complete(&self, user: &str, code: &str) -> Answer {
         let body = json!({"code": code});
-        self.send(Call::post("/v1/me/connections/complete").user(user).json(&body)).await
+        self.send(
+            Call::post("/v1/me/connections/complete")
+                .user(user)
+                .json(&body),
+        )
+        .await
     }
 
     /// A whole flow. The account at the provider is called like the user.
-    pub async fn connect(&self, user: &str, connector: &str) -> Answer {
+    pub(crate) async fn connect(&self, user: &str, connector: &str) -> Answer {
         let code = self.authorize(user, user, connector).await;
         self.complete(user, &code).await.expect_status(200)
     }
 
     /// A look-up by the back end of `acme`'s `shop`.
-    pub async fn lookup(&self, user: &str, connector: &str) -> Answer {
-        self.lookup_with(json!({"connector_id": connector, "user_id": user})).await
+    pub(crate) async fn lookup(&self, user: &str, connector: &str) -> Answer {
+        self.lookup_with(json!({"connector_id": connector, "user_id": user}))
+            .await
     }
 
     /// A look-up with a body of the story's own.
-    pub async fn lookup_with(&self, body: Value) -> Answer {
+    pub(crate) async fn lookup_with(&self, body: Value) -> Answer {
         let key = self.key_of("acme", "shop");
-        self.send(Call::post("/v1/tokens").bearer(&key).json(&body)).await
+        self.send(Call::post("/v1/tokens").bearer(&key).json(&body))
+            .await
     }
 
     /// The access token of a look-up that succeeds.
-    pub async fn token(&self, user: &str, connector: &str) -> String {
-        self.lookup(user, connector).await.expect_status(200).text("access_token")
+    pub(crate) async fn token(&self, user: &str, connector: &str) -> String {
+        self.lookup(user, connector)
+            .await
+            .expect_status(200)
+            .text("access_token")
     }
 
     /// A user's disconnect.
-    pub async fn disconnect(&self, user: &str, connector: &str) -> Answer {
+    pub(crate) async fn disconnect(&self, user: &str, connector: &str) -> Answer {
         let path = format!("/v1/me/connections/{connector}");
         self.send(Call::delete(&path).user(user)).await
     }
 
     /// A user's own list: the item of one connector.
-    pub async fn status(&self, user: &str, connector: &str) -> Value {
-        let list = self.send(Call::get("/v1/me/connectors").user(user)).await.expect_status(200);
+    pub(crate) async fn status(&self, user: &str, connector: &str) -> Value {
+        let list = self
+            .send(Call::get("/v1/me/connectors").user(user))
+            .await
+            .expect_status(200);
         let items = list.body["items"].as_array().expect("items").clone();
         items
             .into_iter()
@@ -327,18 +353,20 @@ impl World {
     }
 
     /// One run of the scheduled refresher.
-    pub async fn tick(&self) -> Value {
-        let report = token_refresher::run(&self.engine, &self.publisher).await.unwrap();
+    pub(crate) async fn tick(&self) -> Value {
+        let report = token_refresher::run(&self.engine, &self.publisher)
+            .await
+            .unwrap();
         Value::Object(report.facts)
     }
 
     /// One run of the background revoker.
-    pub async fn tick_revoker(&self) -> Value {
+    pub(crate) async fn tick_revoker(&self) -> Value {
         Value::Object(disconnect::run(&self.disconnect).await.facts)
     }
 
     /// What is stored for a user of `acme`'s `shop`.
-    pub async fn stored(&self, user: &str, connector: &str) -> Option<Connection> {
+    pub(crate) async fn stored(&self, user: &str, connector: &str) -> Option<Connection> {
         let key = ConnectionKey {
             workspace: WorkspaceId::parse("acme").unwrap(),
             app: AppId::parse("shop").unwrap(),
@@ -349,13 +377,15 @@ impl World {
     }
 
     /// Lets time pass.
-    pub fn pass(&self, seconds: u64) {
+    pub(crate) fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 }
 
 fn identity() -> IdentityRules {
-    let plans = ["free", "starter", "builder", "pro", "elite"].map(String::from).to_vec();
+    let plans = ["free", "starter", "builder", "pro", "elite"]
+        .map(String::from)
+        .to_vec();
     IdentityRules {
         claims: ClaimNames {
             workspace: "workspace_id".into(),
@@ -369,24 +399,29 @@ fn identity() -> IdentityRules {
 
 /// A bus that remembers what it took, and can be down.
 #[derive(Default)]
-pub struct RecordingBus {
+pub(crate) struct RecordingBus {
     taken: Mutex<Vec<Event>>,
     down: Mutex<bool>,
 }
 
 impl RecordingBus {
     /// The types of the events it took, oldest first.
-    pub fn types(&self) -> Vec<&'static str> {
-        self.taken.lock().unwrap().iter().map(|event| event.change.detail_type()).collect()
+    pub(crate) fn types(&self) -> Vec<&'static str> {
+        self.taken
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|event| event.change.detail_type())
+            .collect()
     }
 
     /// The events it took, oldest first.
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.taken.lock().unwrap().clone()
     }
 
     /// Takes nothing from now on, or everything again.
-    pub fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         *self.down.lock().unwrap() = down;
     }
 }
