@@ -100,8 +100,9 @@ pub trait Registry: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connector>, StoreError>;
-    /// Adds a connector and its event in one transaction.
-    async fn add_connector(&self, connector: &Connector, event: &Event) -> Result<(), StoreError>;
+    /// Adds a connector and its event in one transaction. `false` when its id is taken.
+    async fn add_connector(&self, connector: &Connector, event: &Event)
+    -> Result<bool, StoreError>;
     /// Replaces a connector and adds the event in one transaction, unless the stored version
     /// is no longer `expected_version`: then `false`.
     async fn replace_connector(
@@ -119,7 +120,8 @@ pub trait Registry: Send + Sync {
         due_at: Timestamp,
     ) -> Result<bool, StoreError>;
     /// Removes a connector that is being deleted and its due work, and adds the event, in one
-    /// transaction. `false` when it was gone before.
+    /// transaction. `false` when it was gone before or is not being deleted; the work is removed
+    /// then too.
     async fn finish_connector_deletion(
         &self,
         workspace: &WorkspaceId,
@@ -137,7 +139,9 @@ pub trait Sessions: Send + Sync {
     /// A session, strongly consistent. An expired one may still be there: the caller checks.
     async fn session(&self, id: &SessionId) -> Result<Option<AuthorizationSession>, StoreError>;
     /// Consumes the ticket: from `Started` with this ticket to `Redirected`. `false` when the
-    /// session is not there any more, in another stage, or has another ticket (H-04).
+    /// session is not there any more, in another stage, or has another ticket (H-04). A session
+    /// that is at this very `to` already was moved there by an earlier try of the same call,
+    /// because nobody else can name the hashes in it: `true`.
     async fn redirect(
         &self,
         id: &SessionId,
@@ -145,7 +149,8 @@ pub trait Sessions: Send + Sync {
         to: &Redirected,
     ) -> Result<bool, StoreError>;
     /// Consumes the state: from `Redirected` with this state to `Returned`, to be completed
-    /// before `expires_at`. Of any number of concurrent calls one gets `true` (H-02).
+    /// before `expires_at`. Of any number of concurrent calls one gets `true` (H-02); an earlier
+    /// try of the same call is recognised as in [`Sessions::redirect`].
     async fn arrive(
         &self,
         id: &SessionId,
@@ -228,15 +233,16 @@ pub enum FailedAttempt {
 pub trait Connections: Send + Sync {
     /// A connection, strongly consistent.
     async fn connection(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError>;
-    /// The connections of one user in one app.
+    /// The connections of one user in one app, gone ones included, in order of their connectors.
+    /// Strongly consistent.
     async fn of_user(
         &self,
         workspace: &WorkspaceId,
         app: &AppId,
         user: &UserId,
     ) -> Result<Vec<Connection>, StoreError>;
-    /// The connections of one connector that are not yet disconnected, at most `limit` a page.
-    /// Eventually consistent.
+    /// The connections of one connector that are not yet `Disconnected`, in order of their ids,
+    /// at most `limit` a page. Eventually consistent.
     async fn of_connector(
         &self,
         workspace: &WorkspaceId,
@@ -244,7 +250,8 @@ pub trait Connections: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connection>, StoreError>;
-    /// Finds a connection of a connector by its id. Eventually consistent.
+    /// Finds a connection of a connector by its id, unless it is `Disconnected`. Eventually
+    /// consistent.
     async fn by_id(
         &self,
         workspace: &WorkspaceId,
@@ -255,11 +262,14 @@ pub trait Connections: Send + Sync {
     /// Stores what a completed flow brought: the connection (replacing the one of generation
     /// `replaces`, or none), its due entry, the event, and the session's move from `Exchanging`
     /// to `Completed`, in one transaction that fails when the connector is not enabled any more
-    /// (X2) or the connection has changed since it was read.
+    /// (X2) or the connection has changed since it was read. The due entry of the replaced
+    /// connection goes with it. Written again after a lost answer it is `Connected` once more.
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError>;
 
     /// Takes the lease for `attempt` until `until`, if the connection is live, no lease runs at
     /// `now` (less the clock skew) and the next attempt is allowed; counts the attempt as open.
+    /// A lease that stands for this `attempt` until this `until` is an earlier try of the same
+    /// call and granted again.
     async fn acquire_lease(
         &self,
         key: &ConnectionKey,
@@ -267,24 +277,29 @@ pub trait Connections: Send + Sync {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<LeaseAnswer, StoreError>;
-    /// Gives the lease back without having tried anything. Only its owner can (B3).
+    /// Gives the lease back without having tried anything; the attempt is no longer open. Only
+    /// its owner can (B3), for anybody else nothing happens.
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
-    /// generation is still the leased one and the connection is live.
+    /// lease is its owner's, the generation still the leased one and the connection live. The
+    /// connection is `Active`, its failures and open attempts are forgotten. The due entries are
+    /// the caller's to move.
     async fn store_tokens(
         &self,
         lease: &Lease,
         tokens: &RefreshedTokens,
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError>;
-    /// Records an attempt that brought no tokens. Only the lease's owner can.
+    /// Records an attempt that brought no tokens and counts the failure. Only the lease's owner
+    /// can.
     async fn record_failure(
         &self,
         lease: &Lease,
         failure: &FailedAttempt,
     ) -> Result<LeaseWrite, StoreError>;
-    /// Marks the connection `ReconnectRequired` and adds the event in one transaction, if the
-    /// generation is still the leased one.
+    /// Marks the connection `ReconnectRequired`, removes its due entry and adds the event in one
+    /// transaction, on the conditions of [`Connections::store_tokens`]. The sealed tokens are
+    /// kept: a disconnect has to revoke them.
     async fn require_reconnect(
         &self,
         lease: &Lease,
@@ -293,13 +308,18 @@ pub trait Connections: Send + Sync {
         event: &Event,
     ) -> Result<LeaseWrite, StoreError>;
 
-    /// Stops hand-out: the connection becomes `Revoking`, its generation moves (which fences
-    /// every running refresh), its ciphertext goes into a revocation, and the event is added,
-    /// in one transaction; if it is still as read. `false` otherwise.
+    /// Stops hand-out: the connection becomes `Revoking` at the event's time, its generation
+    /// moves (which fences every running refresh), its ciphertext goes into the revocation (see
+    /// [`DueTable::revocation_work`]), its due entry goes, and the event is added, in one
+    /// transaction; if it is still as read and not gone. `false` otherwise.
+    ///
+    /// Without a revocation, because the provider offers none or there is no ciphertext, it is
+    /// at once `Disconnected` as [`RevocationOutcome::Unsupported`]: nobody would come to settle
+    /// it.
     async fn disconnect(
         &self,
         connection: &Connection,
-        revocation: &Revocation,
+        revocation: Option<&Revocation>,
         event: &Event,
     ) -> Result<bool, StoreError>;
     /// Records how the provider's part of a disconnect ended, if the connection is still the
@@ -311,7 +331,7 @@ pub trait Connections: Send + Sync {
         outcome: RevocationOutcome,
         now: Timestamp,
     ) -> Result<(), StoreError>;
-    /// Writes down that a token was read at `at`.
+    /// Writes down that a token was read at `at`, unless a later reading is known.
     async fn record_read(&self, key: &ConnectionKey, at: Timestamp) -> Result<(), StoreError>;
 }
 
@@ -376,6 +396,9 @@ pub struct DueWork {
 /// The work that is due, by kind, in shards of a table of its own.
 #[async_trait]
 pub trait DueTable: Send + Sync {
+    /// How many shards there are; they are numbered from zero.
+    fn shards(&self) -> u32;
+
     /// Adds the entry of a connection that is due at `due_at`. Idempotent.
     async fn add_refresh(
         &self,
@@ -415,7 +438,7 @@ pub trait DueTable: Send + Sync {
     ) -> Result<(), StoreError>;
     /// Removes a revocation that is settled. Idempotent.
     async fn remove_revocation(&self, work: &DueWork) -> Result<(), StoreError>;
-    /// The entry under which [`Connections::disconnect`] keeps a revocation.
+    /// The entry under which [`Connections::disconnect`] keeps a revocation: due at its `since`.
     fn revocation_work(&self, revocation: &Revocation) -> DueWork;
 
     /// Connectors whose deletion has work due at `now`.
