@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::domain::connection::RevocationOutcome;
-use shared::domain::session::Stage;
+use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
 use shared::ports::{Connections, DueTable, LeaseWrite, Sessions, StoreError};
 use shared::storage::schema::{GSI_PK, PK, SK};
 use testkit::clock::ManualClock;
@@ -94,6 +94,65 @@ async fn h02_a_session_is_collected_after_its_time_and_never_before() {
     assert_eq!(engine.collect_garbage(), 1);
     let found = engine.store.session(&session_id("s1")).await.unwrap();
     assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn a_session_whose_code_arrived_late_is_collected_after_its_new_time() {
+    let (clock, engine) = engine().await;
+    let there = Stage::Redirected(Redirected {
+        state: [1; 32],
+        cookie: [2; 32],
+        verifier: None,
+    });
+    let added = session("s1", there);
+    engine.store.add(&added).await.unwrap();
+    let until = at(590).after(CODE_LIFETIME);
+    let (id, to) = (&added.id, returned());
+    assert!(engine.store.arrive(id, &[1; 32], &to, until).await.unwrap());
+    clock.set(at(650));
+    assert_eq!(engine.collect_garbage(), 0);
+    clock.set(at(712));
+    assert_eq!(engine.collect_garbage(), 1);
+}
+
+#[tokio::test]
+async fn c08_a_code_that_is_being_redeemed_is_kept_nowhere() {
+    let (_, engine) = engine().await;
+    let added = session("s1", Stage::Returned(returned()));
+    let kept = async || {
+        let dump = format!("{:?}", engine.dump().await);
+        ["c0dec0de", "0ec1f1e4"].map(|canary| dump.contains(canary))
+    };
+    engine.store.add(&added).await.unwrap();
+    assert_eq!(kept().await, [true, true]);
+    let begun = engine.store.begin_exchange(&added.id, &[3; 32]).await;
+    assert!(begun.unwrap());
+    assert_eq!(kept().await, [false, false]);
+}
+
+/// With bytes that a dump can be searched for.
+fn returned() -> Returned {
+    Returned {
+        completion: [3; 32],
+        code: vec![0xc0, 0xde, 0xc0, 0xde],
+        verifier: Some(vec![0x0e, 0xc1, 0xf1, 0xe4]),
+    }
+}
+
+#[tokio::test]
+async fn h63_not_even_the_owner_of_the_lease_brings_back_a_connection_that_is_gone() {
+    let (_, engine) = engine().await;
+    let store = &engine.store;
+    connected(store, "u1").await;
+    let lease = leased(store, "u1", "a1", at(0)).await;
+    // A disconnect ends the lease; this is one that did not.
+    tamper(&engine, "status", AttributeValue::S("revoking".into())).await;
+    tamper(&engine, "since", AttributeValue::N("1".into())).await;
+    let refused = store
+        .store_tokens(&lease, &tokens("new", at(1)), at(1))
+        .await;
+    assert!(matches!(refused.unwrap(), LeaseWrite::Refused(Some(_))));
+    assert!(!stored(store, "u1").await.status.is_live());
 }
 
 #[tokio::test]

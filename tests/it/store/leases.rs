@@ -4,7 +4,8 @@ use shared::domain::connection::ConnectionStatus;
 use shared::ports::{FailedAttempt, LeaseAnswer, LeaseWrite};
 
 use super::fixtures::{
-    acquire, at, attempt, connected, event, key, leased, revocation, stored, tokens,
+    acquire, at, attempt, connect, connected, connection, connector, event, key, leased,
+    revocation, stored, tokens,
 };
 use super::{AnyStore, facts, race};
 
@@ -16,6 +17,7 @@ facts! {
     b03_only_its_owner_gives_a_lease_back
     nobody_gets_a_lease_before_the_next_attempt_is_allowed
     there_is_nothing_to_lease_on_a_connection_that_is_not_live
+    there_is_nothing_to_lease_without_a_ciphertext
 }
 
 async fn h60_of_50_attempts_one_gets_the_lease(store: &dyn AnyStore) {
@@ -141,4 +143,15 @@ async fn there_is_nothing_to_lease_on_a_connection_that_is_not_live(store: &dyn 
         .await;
     assert!(matches!(refreshed.unwrap(), LeaseWrite::Written));
     assert_eq!(stored(store, "u3").await.status, ConnectionStatus::Active);
+}
+
+async fn there_is_nothing_to_lease_without_a_ciphertext(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    let mut bare = connection("u1");
+    bare.sealed = None;
+    connect(store, "s1", &bare, None).await;
+    let answer = acquire(store, "u1", "a1", at(0)).await;
+    assert!(matches!(answer, LeaseAnswer::Gone), "{answer:?}");
+    assert_eq!(stored(store, "u1").await, bare);
 }

@@ -10,6 +10,7 @@ mod fixtures;
 mod items;
 mod keys;
 mod leases;
+mod lost_answers;
 mod model;
 mod refreshing;
 mod registry;

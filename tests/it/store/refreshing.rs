@@ -14,6 +14,7 @@ facts! {
     h44_tokens_their_times_and_the_end_of_the_lease_are_one_write
     h68_a_store_whose_answer_was_lost_is_written_when_repeated
     h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens
+    h62_tokens_are_stored_over_the_leased_generation_only
     h63_a_disconnect_fences_a_refresh_in_flight
     c17_a_reconnect_fences_a_refresh_in_flight
     f37_a_worker_whose_lease_ran_out_still_stores_if_nobody_took_over
@@ -97,6 +98,17 @@ async fn h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens(store: &dy
         (standing.generation, standing.sealed),
         (2, Some(b"new".to_vec()))
     );
+}
+
+async fn h62_tokens_are_stored_over_the_leased_generation_only(store: &dyn AnyStore) {
+    let before = connected(store, "u1").await;
+    let mut lease = leased(store, "u1", "a1", at(0)).await;
+    lease.connection.generation += 1;
+    refused_by(refresh(store, &lease, "new", 2).await);
+    let (reason, told) = (ReconnectReason::GrantRevoked, event("dead", at(2)));
+    let flip = store.require_reconnect(&lease, reason, at(2), &told).await;
+    refused_by(flip.unwrap());
+    assert_eq!(stored(store, "u1").await.sealed, before.sealed);
 }
 
 async fn h63_a_disconnect_fences_a_refresh_in_flight(store: &dyn AnyStore) {

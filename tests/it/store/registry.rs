@@ -12,6 +12,7 @@ use super::{AnyStore, facts, winners};
 facts! {
     an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces
     a_key_is_found_by_its_hash_until_it_is_removed
+    of_50_removals_of_a_key_one_counts
     keys_are_listed_oldest_first_and_by_app
     a_connector_reads_back_as_written
     an_id_is_taken_once
@@ -71,6 +72,14 @@ async fn a_key_is_found_by_its_hash_until_it_is_removed(store: &dyn AnyStore) {
             .await
             .unwrap()
     );
+}
+
+async fn of_50_removals_of_a_key_one_counts(store: &dyn AnyStore) {
+    let key = api_key("k1", at(0));
+    store.add_api_key(&key).await.unwrap();
+    let (workspace, app) = (workspace(), app_id());
+    let won = winners(async |_| store.remove_api_key(&workspace, &app, &key.id).await);
+    assert_eq!(won.await, 1);
 }
 
 async fn keys_are_listed_oldest_first_and_by_app(store: &dyn AnyStore) {

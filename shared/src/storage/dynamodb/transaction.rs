@@ -138,17 +138,59 @@ impl Transaction<'_> {
     pub(super) async fn commit(self) -> Result<Committed, StoreError> {
         let request = self.store.client.transact_write_items();
         let sent = request.set_transact_items(Some(self.writes)).send().await;
-        let Err(error) = sent else {
-            return Ok(Committed::Done);
+        match sent {
+            Ok(_) => Ok(Committed::Done),
+            Err(error) => judge(error.into_service_error()),
+        }
+    }
+}
+
+/// Tells a failed condition, which is an answer, from everything else.
+fn judge(error: TransactWriteItemsError) -> Result<Committed, StoreError> {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(canceled)
+            if canceled.cancellation_reasons().iter().any(is_refusal) =>
+        {
+            let reasons = canceled.cancellation_reasons.unwrap_or_default();
+            Ok(Committed::Refused(Refusals(reasons)))
+        }
+        other => Err(unavailable(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+
+    use super::*;
+
+    fn canceled(codes: &[&str]) -> Result<Committed, StoreError> {
+        let reasons = codes
+            .iter()
+            .map(|code| CancellationReason::builder().code(*code).build());
+        judge(TransactWriteItemsError::TransactionCanceledException(
+            TransactionCanceledException::builder()
+                .set_cancellation_reasons(Some(reasons.collect()))
+                .build(),
+        ))
+    }
+
+    #[test]
+    fn a_failed_condition_is_an_answer_and_names_its_write() {
+        let Ok(Committed::Refused(by)) = canceled(&["None", "ConditionalCheckFailed"]) else {
+            panic!("not refused");
         };
-        match error.into_service_error() {
-            TransactWriteItemsError::TransactionCanceledException(canceled)
-                if canceled.cancellation_reasons().iter().any(is_refusal) =>
-            {
-                let reasons = canceled.cancellation_reasons.unwrap_or_default();
-                Ok(Committed::Refused(Refusals(reasons)))
-            }
-            other => Err(unavailable(other)),
+        assert_eq!(
+            (by.refused(0), by.refused(1), by.refused(2)),
+            (false, true, false)
+        );
+    }
+
+    #[test]
+    fn a_conflict_with_another_transaction_is_worth_another_try() {
+        for code in ["TransactionConflict", "ThrottlingError", "ValidationError"] {
+            let answer = canceled(&["None", code]);
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{code}");
         }
     }
 }
