@@ -1,6 +1,12 @@
 //! What the tests and the local demo stand on, in place of the world outside Grantry.
 
+pub mod clock;
 pub mod demo_app;
+pub mod dynamo;
+pub mod entropy;
 pub mod fake_as;
+pub mod fake_kms;
+pub mod faults;
 pub mod issuer;
 pub mod loopback;
+pub mod memory_store;

@@ -1,0 +1,230 @@
+//! What one attempt does to one connection: take the lease, then end it in one of four ways.
+//!
+//! Every write under a lease requires that the lease is still the attempt's own. A lease that
+//! ran out and was taken over, a disconnect and a reconnect all remove that owner, so a worker
+//! that comes late changes nothing (H-62, H-63). What the counters become is computed from the
+//! connection the lease answered with: nobody else moves them while the owner stands, and a
+//! write that is sent twice counts once.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+
+use super::super::items::connection::{read_connection, read_lease};
+use super::super::items::due::{event_work, write_event};
+use super::super::items::{Row, value};
+use super::super::schema::{self, attr, status};
+use super::expression::Expression;
+use super::transaction::Committed;
+use super::{DynamoStore, Updated};
+use crate::domain::connection::{
+    CLOCK_SKEW, Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason,
+};
+use crate::domain::event::Event;
+use crate::domain::ids::AttemptId;
+use crate::domain::time::Timestamp;
+use crate::ports::{FailedAttempt, LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
+
+const LIVE: [&str; 2] = [status::ACTIVE, status::SUSPECT];
+
+impl DynamoStore {
+    pub(super) async fn take_lease(
+        &self,
+        key: &ConnectionKey,
+        attempt: &AttemptId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<LeaseAnswer, StoreError> {
+        let change = Expression::new()
+            .one_of(attr::STATUS, &LIVE)
+            .exists(attr::SEALED)
+            .absent_or_less(attr::LEASE_UNTIL, value::time(now.before(CLOCK_SKEW)))
+            .absent_or_at_most(attr::NEXT_ATTEMPT_AT, value::time(now))
+            .set(attr::LEASE_OWNER, value::text(attempt.as_str()))
+            .set(attr::LEASE_UNTIL, value::time(until))
+            .count(attr::OPEN_ATTEMPTS);
+        let at = schema::connection(key);
+        let granted = |row: &Row| {
+            let lease = Lease {
+                attempt: attempt.clone(),
+                connection: read_connection(row)?,
+            };
+            Ok(LeaseAnswer::Granted(Box::new(lease)))
+        };
+        match self
+            .update(&self.tables.connections, at, change, ReturnValue::AllNew)
+            .await?
+        {
+            Updated::Done(row) => granted(&row),
+            Updated::Refused(None) => Ok(LeaseAnswer::Gone),
+            Updated::Refused(Some(row)) => {
+                let connection = read_connection(&row)?;
+                let held = read_lease(&row)?;
+                if !connection.status.is_live() || connection.sealed.is_none() {
+                    Ok(LeaseAnswer::Gone)
+                } else if held.owner.as_ref() == Some(attempt) && held.until == Some(until) {
+                    granted(&row)
+                } else {
+                    Ok(LeaseAnswer::NotNow(Box::new(connection)))
+                }
+            }
+        }
+    }
+
+    pub(super) async fn give_lease_back(&self, lease: &Lease) -> Result<(), StoreError> {
+        let change = close_attempt(owned(lease), lease);
+        self.update_leased(lease, change).await.map(|_| ())
+    }
+
+    pub(super) async fn store_under_lease(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<LeaseWrite, StoreError> {
+        let next = lease.connection.generation.saturating_add(1);
+        let validity = tokens.validity;
+        let change = owned_and_live(lease)
+            .set(attr::STATUS, value::text(status::ACTIVE))
+            .set(attr::SEALED, value::bytes(&tokens.sealed))
+            .set(attr::GENERATION, value::number(next))
+            .set(attr::ISSUED_AT, value::time(validity.issued_at))
+            .set_or_remove(attr::EXPIRES_AT, validity.expires_at.map(value::time))
+            .set(attr::REFRESHABLE, AttributeValue::Bool(tokens.refreshable))
+            .set(attr::GRANTED_SCOPES, value::scopes(&tokens.granted_scopes))
+            .set_or_remove(attr::DUE_AT, tokens.due_at.map(value::time))
+            .set(attr::REFRESHED_AT, value::time(now))
+            .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
+            .set(attr::FAILURES, value::number(0))
+            .remove(&[
+                attr::SINCE,
+                attr::LEASE_OWNER,
+                attr::LEASE_UNTIL,
+                attr::OPEN_ATTEMPTS,
+                attr::NEXT_ATTEMPT_AT,
+            ]);
+        let updated = self.update_leased(lease, change).await?;
+        answer(updated, lease, |stored| {
+            stored.status.is_live() && stored.generation == next
+        })
+    }
+
+    pub(super) async fn fail_under_lease(
+        &self,
+        lease: &Lease,
+        failure: &FailedAttempt,
+    ) -> Result<LeaseWrite, StoreError> {
+        let failures = lease.connection.failures.saturating_add(1);
+        let change = owned(lease)
+            .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
+            .set(attr::FAILURES, value::number(failures));
+        let change = match failure {
+            FailedAttempt::Pause { next_attempt_at } => close_attempt(change, lease)
+                .set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at)),
+            FailedAttempt::Suspect {
+                since,
+                next_attempt_at,
+            } => close_attempt(change, lease)
+                .set(attr::STATUS, value::text(status::SUSPECT))
+                .set(attr::SINCE, value::time(*since))
+                .set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at)),
+            FailedAttempt::Unknown { next_attempt_at } => {
+                change.set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at))
+            }
+        };
+        let updated = self.update_leased(lease, change).await?;
+        answer(updated, lease, |stored| {
+            stored.status.is_live() && stored.generation == lease.connection.generation
+        })
+    }
+
+    pub(super) async fn give_up_under_lease(
+        &self,
+        lease: &Lease,
+        reason: ReconnectReason,
+        since: Timestamp,
+        event: &Event,
+    ) -> Result<LeaseWrite, StoreError> {
+        const CONNECTION: usize = 0;
+        // The sealed tokens stay: a later disconnect still has to revoke them.
+        let change = owned_and_live(lease)
+            .set(attr::STATUS, value::text(status::RECONNECT_REQUIRED))
+            .set(attr::REASON, value::text(reason.as_str()))
+            .set(attr::SINCE, value::time(since))
+            .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
+            .remove(&[
+                attr::DUE_AT,
+                attr::LEASE_OWNER,
+                attr::LEASE_UNTIL,
+                attr::OPEN_ATTEMPTS,
+                attr::NEXT_ATTEMPT_AT,
+            ]);
+        let at = schema::connection(&lease.connection.key);
+        let mut transaction = self
+            .transaction()
+            .update(&self.tables.connections, at, change)?
+            .put(
+                &self.tables.due,
+                write_event(&event_work(event, self.shards), event)?,
+                Expression::new(),
+            )?;
+        if let Some(due) = self.due_key(&lease.connection) {
+            transaction = transaction.delete(&self.tables.due, due, Expression::new())?;
+        }
+        let updated = match transaction.commit().await? {
+            Committed::Done => return Ok(LeaseWrite::Written),
+            Committed::Refused(by) => Updated::Refused(by.item(CONNECTION).cloned()),
+        };
+        answer(updated, lease, |stored| {
+            matches!(stored.status, ConnectionStatus::ReconnectRequired { .. })
+                && stored.generation == lease.connection.generation
+        })
+    }
+
+    async fn update_leased(
+        &self,
+        lease: &Lease,
+        change: Expression,
+    ) -> Result<Updated, StoreError> {
+        let at = schema::connection(&lease.connection.key);
+        self.update(&self.tables.connections, at, change, ReturnValue::None)
+            .await
+    }
+}
+
+fn owned(lease: &Lease) -> Expression {
+    Expression::new().equals(attr::LEASE_OWNER, value::text(lease.attempt.as_str()))
+}
+
+fn owned_and_live(lease: &Lease) -> Expression {
+    owned(lease)
+        .equals(attr::GENERATION, value::number(lease.connection.generation))
+        .one_of(attr::STATUS, &LIVE)
+}
+
+/// Ends the lease of an attempt that spent nothing or whose outcome is known.
+fn close_attempt(change: Expression, lease: &Lease) -> Expression {
+    let open = lease.connection.open_attempts.saturating_sub(1);
+    change
+        .set(attr::OPEN_ATTEMPTS, value::number(open))
+        .remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL])
+}
+
+/// A refused write is nevertheless ours when this attempt was the last to end on the
+/// connection and left it as `as_written` says (H-68).
+fn answer(
+    updated: Updated,
+    lease: &Lease,
+    as_written: impl Fn(&Connection) -> bool,
+) -> Result<LeaseWrite, StoreError> {
+    let row = match updated {
+        Updated::Done(_) => return Ok(LeaseWrite::Written),
+        Updated::Refused(None) => return Ok(LeaseWrite::Refused(None)),
+        Updated::Refused(Some(row)) => row,
+    };
+    let stored = read_connection(&row)?;
+    let ours = read_lease(&row)?.last_attempt.as_ref() == Some(&lease.attempt);
+    Ok(if ours && as_written(&stored) {
+        LeaseWrite::Written
+    } else {
+        LeaseWrite::Refused(Some(Box::new(stored)))
+    })
+}

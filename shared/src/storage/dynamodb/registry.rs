@@ -1,0 +1,224 @@
+//! Apps, API keys and connectors.
+
+use async_trait::async_trait;
+
+use super::super::items::due::{deletion_work, event_work, write_deletion, write_event};
+use super::super::items::registry::{
+    read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
+};
+use super::super::items::value;
+use super::super::schema::{self, CONNECTORS, DueKind, PK, SK, attr, status};
+use super::expression::Expression;
+use super::query::{cursor, no_page, one_more, page};
+use super::{DynamoStore, key_row, unavailable};
+use crate::domain::app::{ApiKey, App};
+use crate::domain::connector::Connector;
+use crate::domain::event::Event;
+use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, WorkspaceId};
+use crate::domain::time::Timestamp;
+use crate::ports::{DueWork, Page, Registry, StoreError};
+
+#[async_trait]
+impl Registry for DynamoStore {
+    async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        let at = schema::app(workspace, app);
+        let row = self.get(&self.tables.registry, at).await?;
+        row.as_ref().map(read_app).transpose()
+    }
+
+    async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+        self.put(&self.tables.registry, write_app(app)).await
+    }
+
+    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        let row = self
+            .get(&self.tables.registry, schema::api_key(hash))
+            .await?;
+        row.as_ref().map(read_api_key).transpose()
+    }
+
+    async fn api_keys(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        let keys = Expression::new()
+            .equals(PK, value::text(schema::workspace(workspace)))
+            .begins_with(SK, &schema::api_keys_of(app));
+        let rows = self.query_all(&self.tables.registry, keys).await?;
+        let mut keys = rows
+            .iter()
+            .map(read_api_key)
+            .collect::<Result<Vec<_>, _>>()?;
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(keys)
+    }
+
+    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
+        let table = &self.tables.registry;
+        self.transaction()
+            .put(table, write_api_key(listing, key), Expression::new())?
+            .put(
+                table,
+                write_api_key(schema::api_key(&key.hash), key),
+                Expression::new(),
+            )?
+            .commit()
+            .await
+            .map(|_| ())
+    }
+
+    async fn remove_api_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        key: &ApiKeyId,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.registry;
+        let listing = schema::listed_api_key(workspace, app, key);
+        let Some(row) = self.get(table, listing.clone()).await? else {
+            return Ok(false);
+        };
+        let record = schema::api_key(&read_api_key(&row)?.hash);
+        let removed = self
+            .transaction()
+            .delete(table, listing, Expression::new().exists(PK))?
+            .delete(table, record, Expression::new())?
+            .commit()
+            .await?;
+        Ok(removed.is_done())
+    }
+
+    async fn connector(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+    ) -> Result<Option<Connector>, StoreError> {
+        let at = schema::connector(workspace, connector);
+        let row = self.get(&self.tables.registry, at).await?;
+        row.as_ref().map(read_connector).transpose()
+    }
+
+    async fn connectors(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connector>, StoreError> {
+        let Some(from) = cursor(after, ConnectorId::parse) else {
+            return Ok(no_page());
+        };
+        let from = from.map(|id| key_row(schema::connector(workspace, &id)));
+        let keys = Expression::new()
+            .equals(PK, value::text(schema::workspace(workspace)))
+            .begins_with(SK, CONNECTORS);
+        let query = self.client.query().table_name(&self.tables.registry);
+        let answer = keys
+            .apply_to_query(query)
+            .set_exclusive_start_key(from)
+            .limit(one_more(limit))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let cut_short = answer.last_evaluated_key.is_some();
+        let items = answer.items.unwrap_or_default();
+        let items = items.iter().map(read_connector).collect::<Result<_, _>>()?;
+        Ok(page(items, limit, cut_short, |connector| {
+            connector.id.to_string()
+        }))
+    }
+
+    async fn add_connector(
+        &self,
+        connector: &Connector,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.write_connector(connector, Expression::new().absent(PK), event)
+            .await
+    }
+
+    async fn replace_connector(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.write_connector(connector, is_version(expected_version), event)
+            .await
+    }
+
+    async fn begin_connector_deletion(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        due_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let work = deletion_work(&connector.workspace, &connector.id, due_at, self.shards);
+        let begun = self
+            .transaction()
+            .put(
+                &self.tables.registry,
+                write_connector(connector),
+                is_version(expected_version),
+            )?
+            .put(&self.tables.due, write_deletion(&work), Expression::new())?
+            .commit()
+            .await?;
+        Ok(begun.is_done())
+    }
+
+    async fn finish_connector_deletion(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        work: &DueWork,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let due = schema::due(DueKind::Deletion, work);
+        let deleting = Expression::new().equals(attr::STATUS, value::text(status::DELETING));
+        let at = schema::connector(workspace, connector);
+        let finished = self
+            .transaction()
+            .delete(&self.tables.registry, at, deleting)?
+            .delete(&self.tables.due, due.clone(), Expression::new())?
+            .put(
+                &self.tables.due,
+                write_event(&event_work(event, self.shards), event)?,
+                Expression::new(),
+            )?
+            .commit()
+            .await?;
+        if !finished.is_done() {
+            // Work on a connector that is not being deleted would come up for ever.
+            self.delete(&self.tables.due, due).await?;
+        }
+        Ok(finished.is_done())
+    }
+}
+
+impl DynamoStore {
+    async fn write_connector(
+        &self,
+        connector: &Connector,
+        condition: Expression,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let written = self
+            .transaction()
+            .put(&self.tables.registry, write_connector(connector), condition)?
+            .put(
+                &self.tables.due,
+                write_event(&event_work(event, self.shards), event)?,
+                Expression::new(),
+            )?
+            .commit()
+            .await?;
+        Ok(written.is_done())
+    }
+}
+
+fn is_version(version: u64) -> Expression {
+    Expression::new().equals(attr::VERSION, value::number(version))
+}

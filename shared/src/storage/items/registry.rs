@@ -1,0 +1,156 @@
+//! Apps, API keys and connectors.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use url::Url;
+
+use super::super::schema::{self, Key, attr, status};
+use super::{Reader, Row, Writer, value};
+use crate::domain::app::{ApiKey, App};
+use crate::domain::connector::{
+    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+};
+use crate::domain::ids::AppId;
+use crate::ports::StoreError;
+
+pub(in super::super) fn write_app(app: &App) -> Row {
+    Writer::new(schema::app(&app.workspace, &app.id))
+        .with(attr::WORKSPACE, value::text(app.workspace.as_str()))
+        .with(attr::APP, value::text(app.id.as_str()))
+        .with(attr::NAME, value::text(&app.name))
+        .with(
+            attr::RETURN_URLS,
+            value::list(app.return_urls.iter().map(Url::as_str)),
+        )
+        .with(attr::CREATED_AT, value::time(app.created_at))
+        .with(attr::UPDATED_AT, value::time(app.updated_at))
+        .done()
+}
+
+pub(in super::super) fn read_app(row: &Row) -> Result<App, StoreError> {
+    let item = Reader::new(row, "app");
+    let urls = item.list(attr::RETURN_URLS)?;
+    let urls = urls.iter().map(|url| Url::parse(url));
+    Ok(App {
+        workspace: item.id(attr::WORKSPACE)?,
+        id: item.id(attr::APP)?,
+        name: item.text(attr::NAME)?.to_owned(),
+        return_urls: urls.collect::<Result<_, _>>().map_err(|_| item.corrupt())?,
+        created_at: item.time(attr::CREATED_AT)?,
+        updated_at: item.time(attr::UPDATED_AT)?,
+    })
+}
+
+/// The key's record under `at`: the listing and the look-up record differ in nothing else.
+pub(in super::super) fn write_api_key(at: Key, key: &ApiKey) -> Row {
+    Writer::new(at)
+        .with(attr::WORKSPACE, value::text(key.workspace.as_str()))
+        .with(attr::APP, value::text(key.app.as_str()))
+        .with(attr::ID, value::text(key.id.as_str()))
+        .with(attr::NAME, value::text(&key.name))
+        .with(attr::HASH, value::bytes(&key.hash))
+        .with(attr::CREATED_AT, value::time(key.created_at))
+        .done()
+}
+
+pub(in super::super) fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
+    let item = Reader::new(row, "API key");
+    Ok(ApiKey {
+        workspace: item.id(attr::WORKSPACE)?,
+        app: item.id(attr::APP)?,
+        id: item.id(attr::ID)?,
+        name: item.text(attr::NAME)?.to_owned(),
+        hash: item.hash(attr::HASH)?,
+        created_at: item.time(attr::CREATED_AT)?,
+    })
+}
+
+pub(in super::super) fn write_connector(connector: &Connector) -> Row {
+    let (status, since) = match connector.status {
+        ConnectorStatus::Enabled => (status::ENABLED, None),
+        ConnectorStatus::Deleting { since } => (status::DELETING, Some(since)),
+    };
+    let config = connector.config.iter();
+    let config = config.map(|(name, text)| (name.clone(), value::text(text)));
+    let apps = connector.allowed_apps.as_ref();
+    let secret = &connector.client_secret;
+    Writer::new(schema::connector(&connector.workspace, &connector.id))
+        .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
+        .with(attr::CONNECTOR, value::text(connector.id.as_str()))
+        .with(attr::NAME, value::text(&connector.name))
+        .with(attr::PROVIDER, value::text(connector.provider.as_str()))
+        .with(attr::KIND, value::text(kind(connector.kind)))
+        .with(attr::CLIENT_ID, value::text(&connector.client_id))
+        .with(attr::SECRET, value::bytes(&secret.sealed))
+        .with(attr::SECRET_SET_AT, value::time(secret.set_at))
+        .with_some(
+            attr::SECRET_LAST_FOUR,
+            secret.last_four.as_ref().map(value::text),
+        )
+        .with(attr::SCOPES, value::scopes(&connector.scopes))
+        .with(
+            attr::SCOPE_POLICY,
+            value::text(scope_policy(connector.scope_policy)),
+        )
+        .with(attr::CONFIG, AttributeValue::M(config.collect()))
+        .with_some(
+            attr::ALLOWED_APPS,
+            apps.map(|apps| value::list(apps.iter().map(AppId::as_str))),
+        )
+        .with(attr::STATUS, value::text(status))
+        .with_some(attr::SINCE, since.map(value::time))
+        .with(attr::GENERATION, value::number(connector.generation))
+        .with(attr::VERSION, value::number(connector.version))
+        .with(attr::CREATED_AT, value::time(connector.created_at))
+        .with(attr::UPDATED_AT, value::time(connector.updated_at))
+        .done()
+}
+
+pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreError> {
+    let item = Reader::new(row, "connector");
+    let apps = item.maybe_list(attr::ALLOWED_APPS)?.map(|apps| {
+        let apps = apps.into_iter().map(AppId::parse);
+        apps.collect::<Result<Vec<_>, _>>()
+            .map_err(|_| item.corrupt())
+    });
+    Ok(Connector {
+        workspace: item.id(attr::WORKSPACE)?,
+        id: item.id(attr::CONNECTOR)?,
+        name: item.text(attr::NAME)?.to_owned(),
+        provider: item.id(attr::PROVIDER)?,
+        kind: item.word(attr::KIND)?,
+        client_id: item.text(attr::CLIENT_ID)?.to_owned(),
+        client_secret: ClientSecret {
+            sealed: item.bytes(attr::SECRET)?,
+            set_at: item.time(attr::SECRET_SET_AT)?,
+            last_four: item.maybe_text(attr::SECRET_LAST_FOUR)?.map(str::to_owned),
+        },
+        scopes: item.scopes(attr::SCOPES)?,
+        scope_policy: item.word(attr::SCOPE_POLICY)?,
+        config: item.map(attr::CONFIG)?,
+        allowed_apps: apps.transpose()?,
+        status: match item.text(attr::STATUS)? {
+            status::ENABLED => ConnectorStatus::Enabled,
+            status::DELETING => ConnectorStatus::Deleting {
+                since: item.time(attr::SINCE)?,
+            },
+            _ => return Err(item.corrupt()),
+        },
+        generation: item.number(attr::GENERATION)?,
+        version: item.number(attr::VERSION)?,
+        created_at: item.time(attr::CREATED_AT)?,
+        updated_at: item.time(attr::UPDATED_AT)?,
+    })
+}
+
+fn kind(kind: ConnectorKind) -> &'static str {
+    match kind {
+        ConnectorKind::User => "user",
+    }
+}
+
+fn scope_policy(policy: ScopePolicy) -> &'static str {
+    match policy {
+        ScopePolicy::Widening => "widening",
+        ScopePolicy::Strict => "strict",
+    }
+}

@@ -1,0 +1,121 @@
+//! Authorization sessions.
+
+use url::Url;
+
+use super::super::schema::{self, TTL, attr, stage};
+use super::{Reader, Row, Writer, value};
+use crate::domain::session::{AuthorizationSession, Redirected, Returned, Stage};
+use crate::ports::StoreError;
+
+pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
+    let item = Writer::new(schema::session(&session.id))
+        .with(attr::ID, value::text(session.id.as_str()))
+        .with(attr::WORKSPACE, value::text(session.workspace.as_str()))
+        .with(attr::APP, value::text(session.app.as_str()))
+        .with(attr::USER, value::text(session.user.as_str()))
+        .with(attr::CONNECTOR, value::text(session.connector.as_str()))
+        .with(
+            attr::CONNECTOR_GENERATION,
+            value::number(session.connector_generation),
+        )
+        .with_some(attr::ISSUER, session.issuer.as_ref().map(value::text))
+        .with(
+            attr::ISS_PROMISED,
+            aws_sdk_dynamodb::types::AttributeValue::Bool(session.iss_promised),
+        )
+        .with(attr::RETURN_URL, value::text(session.return_url.as_str()))
+        .with_some(
+            attr::LOGIN_HINT,
+            session.login_hint.as_ref().map(value::text),
+        )
+        .with(attr::CREATED_AT, value::time(session.created_at))
+        .with(attr::EXPIRES_AT, value::time(session.expires_at))
+        .with(TTL, value::ttl(session.expires_at));
+    write_stage(item, &session.stage).done()
+}
+
+fn write_stage(item: Writer, at: &Stage) -> Writer {
+    let item = item.with(attr::STAGE, value::text(stage_name(at)));
+    match at {
+        Stage::Started { ticket } => item.with(attr::TICKET, value::bytes(ticket)),
+        Stage::Redirected(at) => item
+            .with(attr::STATE, value::bytes(&at.state))
+            .with(attr::COOKIE, value::bytes(&at.cookie))
+            .with_some(
+                attr::VERIFIER,
+                at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
+            ),
+        Stage::Returned(at) => item
+            .with(attr::COMPLETION, value::bytes(&at.completion))
+            .with(attr::CODE, value::bytes(&at.code))
+            .with_some(
+                attr::VERIFIER,
+                at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
+            ),
+        Stage::Exchanging { completion } => item.with(attr::COMPLETION, value::bytes(completion)),
+        Stage::Completed {
+            completion,
+            connection,
+        } => item
+            .with(attr::COMPLETION, value::bytes(completion))
+            .with(attr::CONNECTION, value::text(connection.as_str())),
+        Stage::Ended => item,
+    }
+}
+
+fn stage_name(at: &Stage) -> &'static str {
+    match at {
+        Stage::Started { .. } => stage::STARTED,
+        Stage::Redirected(_) => stage::REDIRECTED,
+        Stage::Returned(_) => stage::RETURNED,
+        Stage::Exchanging { .. } => stage::EXCHANGING,
+        Stage::Completed { .. } => stage::COMPLETED,
+        Stage::Ended => stage::ENDED,
+    }
+}
+
+pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, StoreError> {
+    let item = Reader::new(row, "authorization session");
+    Ok(AuthorizationSession {
+        id: item.id(attr::ID)?,
+        workspace: item.id(attr::WORKSPACE)?,
+        app: item.id(attr::APP)?,
+        user: item.id(attr::USER)?,
+        connector: item.id(attr::CONNECTOR)?,
+        connector_generation: item.number(attr::CONNECTOR_GENERATION)?,
+        issuer: item.maybe_text(attr::ISSUER)?.map(str::to_owned),
+        iss_promised: item.flag(attr::ISS_PROMISED)?,
+        return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
+        login_hint: item.maybe_text(attr::LOGIN_HINT)?.map(str::to_owned),
+        created_at: item.time(attr::CREATED_AT)?,
+        expires_at: item.time(attr::EXPIRES_AT)?,
+        stage: read_stage(&item)?,
+    })
+}
+
+fn read_stage(item: &Reader<'_>) -> Result<Stage, StoreError> {
+    Ok(match item.text(attr::STAGE)? {
+        stage::STARTED => Stage::Started {
+            ticket: item.hash(attr::TICKET)?,
+        },
+        stage::REDIRECTED => Stage::Redirected(Redirected {
+            state: item.hash(attr::STATE)?,
+            cookie: item.hash(attr::COOKIE)?,
+            verifier: item.maybe_bytes(attr::VERIFIER)?,
+        }),
+        stage::RETURNED => Stage::Returned(Returned {
+            completion: item.hash(attr::COMPLETION)?,
+            code: item.bytes(attr::CODE)?,
+            verifier: item.maybe_bytes(attr::VERIFIER)?,
+        }),
+        stage::EXCHANGING => Stage::Exchanging {
+            completion: item.hash(attr::COMPLETION)?,
+        },
+        stage::COMPLETED => Stage::Completed {
+            completion: item.hash(attr::COMPLETION)?,
+            connection: item.id(attr::CONNECTION)?,
+        },
+        stage::ENDED => Stage::Ended,
+        _ => return Err(item.corrupt()),
+    })
+}

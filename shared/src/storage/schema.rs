@@ -1,0 +1,371 @@
+//! Tables, keys and attributes: the only place that spells them.
+//!
+//! | table | pk | sk | item | leaves by |
+//! | --- | --- | --- | --- | --- |
+//! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
+//! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
+//! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
+//! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
+//! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a connection with its lease | TTL, 30 days after a disconnect |
+//! | sessions | `S#<session>` | `S` | an authorization session | TTL |
+//! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
+//! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
+//! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
+//! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
+//! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
+//! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
+//!
+//! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
+//! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
+//!
+//! Every id but the user's is letters, digits, `-` and `_`, so `#` and `.` separate. The user
+//! comes last in its key and may hold anything.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::domain::connection::ConnectionKey;
+use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use crate::domain::time::Timestamp;
+use crate::ports::{DueWork, Revocation};
+
+/// The names of the five tables.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// Apps, connectors, API keys.
+    pub registry: String,
+    /// Connections, with the index [`BY_CONNECTOR`].
+    pub connections: String,
+    /// Authorization sessions.
+    pub sessions: String,
+    /// Due work and the outbox of events.
+    pub due: String,
+    /// Wrapped keys.
+    pub keys: String,
+}
+
+/// Partition key of every table.
+pub const PK: &str = "pk";
+/// Sort key of every table.
+pub const SK: &str = "sk";
+/// The index of connections by connector; keys only.
+pub const BY_CONNECTOR: &str = "by_connector";
+/// Partition key of [`BY_CONNECTOR`].
+pub const GSI_PK: &str = "gsi_pk";
+/// Sort key of [`BY_CONNECTOR`].
+pub const GSI_SK: &str = "gsi_sk";
+/// The TTL attribute of the sessions and connections tables, in seconds.
+pub const TTL: &str = "ttl";
+
+/// Into how many partitions each kind of due work is spread, unless configured otherwise. A
+/// partition takes 1,000 writes a second; a time-ordered key without shards would be one.
+pub const DUE_SHARDS: u32 = 8;
+/// How long a disconnected connection is remembered.
+pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The primary key of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
+    }
+}
+
+pub(crate) fn workspace(workspace: &WorkspaceId) -> String {
+    format!("W#{workspace}")
+}
+
+pub(crate) fn app(of: &WorkspaceId, app: &AppId) -> Key {
+    Key::new(workspace(of), format!("APP#{app}"))
+}
+
+pub(crate) fn connector(of: &WorkspaceId, connector: &ConnectorId) -> Key {
+    Key::new(workspace(of), format!("{CONNECTORS}{connector}"))
+}
+
+/// What the sort keys of a workspace's connectors begin with.
+pub(crate) const CONNECTORS: &str = "CON#";
+
+pub(crate) fn listed_api_key(of: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> Key {
+    Key::new(workspace(of), format!("{}{key}", api_keys_of(app)))
+}
+
+/// What the sort keys of an app's API keys begin with.
+pub(crate) fn api_keys_of(app: &AppId) -> String {
+    format!("KEY#{app}#")
+}
+
+pub(crate) fn api_key(hash: &[u8; 32]) -> Key {
+    Key::new(format!("KEY#{}", hex(hash)), "KEY")
+}
+
+pub(crate) fn session(id: &SessionId) -> Key {
+    Key::new(format!("S#{id}"), "S")
+}
+
+pub(crate) fn connections_of(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> String {
+    format!("W#{workspace}#A#{app}#U#{user}")
+}
+
+pub(crate) fn connection(key: &ConnectionKey) -> Key {
+    Key::new(
+        connections_of(&key.workspace, &key.app, &key.user),
+        format!("C#{}", key.connector),
+    )
+}
+
+/// Reads a connection's key back; `None` when it is not one.
+pub(crate) fn parse_connection(pk: &str, sk: &str) -> Option<ConnectionKey> {
+    let (workspace, rest) = pk.strip_prefix("W#")?.split_once("#A#")?;
+    let (app, user) = rest.split_once("#U#")?;
+    Some(ConnectionKey {
+        workspace: WorkspaceId::parse(workspace).ok()?,
+        app: AppId::parse(app).ok()?,
+        user: UserId::parse(user).ok()?,
+        connector: ConnectorId::parse(sk.strip_prefix("C#")?).ok()?,
+    })
+}
+
+pub(crate) fn by_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
+    format!("W#{workspace}#C#{connector}")
+}
+
+pub(crate) fn root_key(version: u32) -> Key {
+    Key::new("ROOT", format!("V#{version:010}"))
+}
+
+pub(crate) fn workspace_keys(of: &WorkspaceId) -> Key {
+    Key::new(workspace(of), "KEYS")
+}
+
+/// The kinds of due work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DueKind {
+    Refresh,
+    Revocation,
+    Deletion,
+    Event,
+}
+
+pub(crate) fn due_shard(kind: DueKind, shard: u32) -> String {
+    let name = match kind {
+        DueKind::Refresh => "REFRESH",
+        DueKind::Revocation => "REVOKE",
+        DueKind::Deletion => "DELETE",
+        DueKind::Event => "EVENT",
+    };
+    format!("{name}#{shard}")
+}
+
+pub(crate) fn due(kind: DueKind, work: &DueWork) -> Key {
+    Key::new(
+        due_shard(kind, work.shard),
+        format!("{}#{}", due_instant(work.due_at), work.id),
+    )
+}
+
+/// Reads what a sort key of the due table says.
+pub(crate) fn parse_due(shard: u32, sk: &str) -> Option<DueWork> {
+    let (millis, id) = sk.split_once('#')?;
+    Some(DueWork {
+        shard,
+        due_at: Timestamp::from_millis(millis.parse().ok()?),
+        id: id.to_owned(),
+    })
+}
+
+/// What the sort key of work due before `end` is less than.
+pub(crate) fn due_before(end: Timestamp) -> String {
+    due_instant(end)
+}
+
+/// Fifteen digits reach the year 33658; an instant outside that range is due first or last.
+fn due_instant(at: Timestamp) -> String {
+    format!("{:015}", at.millis().clamp(0, 999_999_999_999_999))
+}
+
+pub(crate) fn deletion_id(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
+    format!("{workspace}#{connector}")
+}
+
+/// Reads [`deletion_id`] back.
+pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, ConnectorId)> {
+    let (workspace, connector) = id.split_once('#')?;
+    Some((
+        WorkspaceId::parse(workspace).ok()?,
+        ConnectorId::parse(connector).ok()?,
+    ))
+}
+
+/// Named by the ciphertext: one connection may have several grants to revoke, and the same one
+/// added twice is one.
+pub(crate) fn revocation_id(revocation: &Revocation) -> String {
+    let digest = digest(&SHA256, &revocation.sealed);
+    format!("{}.{}", revocation.connection, hex(&digest.as_ref()[..16]))
+}
+
+/// The shard of a piece of work: the same in every process and every version.
+pub(crate) fn shard_of(id: &str, shards: u32) -> u32 {
+    let digest = digest(&SHA256, id.as_bytes());
+    let first = digest.as_ref().iter().take(4);
+    first.fold(0, |sum, byte| (sum << 8) | u32::from(*byte)) % shards.max(1)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Attributes. A name never changes its meaning: an older version may still write it.
+pub(crate) mod attr {
+    macro_rules! attributes {
+        ($($constant:ident = $name:literal;)*) => {
+            $(pub(crate) const $constant: &str = $name;)*
+        };
+    }
+
+    attributes! {
+        ACCOUNT_ID = "account_id";
+        ACCOUNT_LABEL = "account_label";
+        ALLOWED_APPS = "allowed_apps";
+        APP = "app";
+        CLIENT_ID = "client_id";
+        CODE = "code";
+        COMPLETION = "completion";
+        CONFIG = "config";
+        CONNECTED_AT = "connected_at";
+        CONNECTION = "connection";
+        CONNECTION_PK = "connection_pk";
+        CONNECTION_SK = "connection_sk";
+        CONNECTOR = "connector";
+        CONNECTOR_GENERATION = "connector_generation";
+        COOKIE = "cookie";
+        CREATED_AT = "created_at";
+        CURRENT = "current";
+        DUE_AT = "due_at";
+        EVENT = "event";
+        EXPIRES_AT = "expires_at";
+        FAILURES = "failures";
+        GENERATION = "generation";
+        GRANTED_SCOPES = "granted_scopes";
+        HASH = "hash";
+        ID = "id";
+        ISSUED_AT = "issued_at";
+        ISSUER = "issuer";
+        ISS_PROMISED = "iss_promised";
+        KIND = "kind";
+        LAST_ATTEMPT = "last_attempt";
+        LAST_READ_AT = "last_read_at";
+        LEASE_OWNER = "lease_owner";
+        LEASE_UNTIL = "lease_until";
+        LOGIN_HINT = "login_hint";
+        NAME = "name";
+        NEXT_ATTEMPT_AT = "next_attempt_at";
+        OPEN_ATTEMPTS = "open_attempts";
+        OUTCOME = "outcome";
+        PROVIDER = "provider";
+        REASON = "reason";
+        REFRESHABLE = "refreshable";
+        REFRESHED_AT = "refreshed_at";
+        REQUESTED_SCOPES = "requested_scopes";
+        RETURN_URL = "return_url";
+        RETURN_URLS = "return_urls";
+        SCOPES = "scopes";
+        SCOPE_POLICY = "scope_policy";
+        SEALED = "sealed";
+        SECRET = "secret";
+        SECRET_LAST_FOUR = "secret_last_four";
+        SECRET_SET_AT = "secret_set_at";
+        SETTLES = "settles";
+        SINCE = "since";
+        STAGE = "stage";
+        STATE = "state";
+        STATUS = "status";
+        TICKET = "ticket";
+        UPDATED_AT = "updated_at";
+        USER = "user";
+        VERIFIER = "verifier";
+        VERSION = "version";
+        VERSIONS = "versions";
+        WORKSPACE = "workspace";
+        WRAPPED = "wrapped";
+    }
+}
+
+/// Values of [`attr::STATUS`].
+pub(crate) mod status {
+    pub(crate) const ACTIVE: &str = "active";
+    pub(crate) const SUSPECT: &str = "suspect";
+    pub(crate) const RECONNECT_REQUIRED: &str = "reconnect_required";
+    pub(crate) const REVOKING: &str = "revoking";
+    pub(crate) const DISCONNECTED: &str = "disconnected";
+    pub(crate) const ENABLED: &str = "enabled";
+    pub(crate) const DELETING: &str = "deleting";
+}
+
+/// Values of [`attr::STAGE`].
+pub(crate) mod stage {
+    pub(crate) const STARTED: &str = "started";
+    pub(crate) const REDIRECTED: &str = "redirected";
+    pub(crate) const RETURNED: &str = "returned";
+    pub(crate) const EXCHANGING: &str = "exchanging";
+    pub(crate) const COMPLETED: &str = "completed";
+    pub(crate) const ENDED: &str = "ended";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(user: &str) -> ConnectionKey {
+        ConnectionKey {
+            workspace: WorkspaceId::parse("w1").unwrap(),
+            app: AppId::parse("shop").unwrap(),
+            user: UserId::parse(user).unwrap(),
+            connector: ConnectorId::parse("c1").unwrap(),
+        }
+    }
+
+    #[test]
+    fn h20_a_user_cannot_reach_another_key_by_the_letters_of_its_id() {
+        for user in ["auth0|5", "x#U#y", "w2#A#shop#U#z", "é 😀", "C#c1"] {
+            let at = connection(&key(user));
+            assert!(at.pk.starts_with("W#w1#A#shop#U#"), "{user}");
+            assert_eq!(parse_connection(&at.pk, &at.sk), Some(key(user)));
+        }
+    }
+
+    #[test]
+    fn due_work_sorts_by_its_instant_whatever_its_id() {
+        let at = |millis| DueWork {
+            shard: 3,
+            due_at: Timestamp::from_millis(millis),
+            id: "w#c".into(),
+        };
+        let early = due(DueKind::Deletion, &at(999));
+        let late = due(DueKind::Deletion, &at(1_795_366_800_250));
+        assert!(early.sk < late.sk);
+        assert!(early.sk < due_before(Timestamp::from_millis(1000)));
+        assert!(early.sk > due_before(Timestamp::from_millis(999)));
+        assert_eq!(parse_due(3, &late.sk), Some(at(1_795_366_800_250)));
+        assert!(due(DueKind::Event, &at(i64::MAX)).sk > late.sk);
+        assert!(due(DueKind::Event, &at(-5)).sk < early.sk);
+    }
+
+    #[test]
+    fn a_shard_is_fixed_for_all_time_and_all_are_used() {
+        assert_eq!((shard_of("k1", 8), shard_of("k1", 1)), (3, 0));
+        let mut used: Vec<_> = (0..200).map(|n| shard_of(&n.to_string(), 8)).collect();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used, (0..8).collect::<Vec<_>>());
+    }
+}

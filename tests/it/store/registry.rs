@@ -1,0 +1,273 @@
+//! Apps, API keys and connectors.
+
+use shared::domain::app::App;
+use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
+use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
+
+use super::fixtures::{
+    api_key, app, app_id, at, connector, connector_id, event, unsent, workspace,
+};
+use super::{AnyStore, facts, winners};
+
+facts! {
+    an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces
+    a_key_is_found_by_its_hash_until_it_is_removed
+    of_50_removals_of_a_key_one_counts
+    keys_are_listed_oldest_first_and_by_app
+    a_connector_reads_back_as_written
+    an_id_is_taken_once
+    connectors_come_in_pages_of_their_own_workspace
+    a_cursor_that_was_never_given_leads_nowhere
+    of_50_edits_of_one_version_one_is_kept_and_told
+    a_deletion_is_begun_by_one_of_50_and_finished_once
+    work_on_a_connector_that_is_not_being_deleted_is_dropped
+}
+
+fn other_workspace() -> WorkspaceId {
+    WorkspaceId::parse("w2").unwrap()
+}
+
+async fn an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces(store: &dyn AnyStore) {
+    store.put_app(&app()).await.unwrap();
+    let renamed = App {
+        name: "Store".into(),
+        return_urls: vec![],
+        ..app()
+    };
+    store.put_app(&renamed).await.unwrap();
+    let found = store.app(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(found, Some(renamed));
+    let foreign = store.app(&other_workspace(), &app_id()).await.unwrap();
+    assert_eq!(foreign, None);
+}
+
+async fn a_key_is_found_by_its_hash_until_it_is_removed(store: &dyn AnyStore) {
+    let key = api_key("k1", at(0));
+    store.add_api_key(&key).await.unwrap();
+    let found = store.api_key(&key.hash).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&key));
+
+    let other_app = AppId::parse("other").unwrap();
+    for (workspace, app) in [(other_workspace(), app_id()), (workspace(), other_app)] {
+        let removed = store.remove_api_key(&workspace, &app, &key.id).await;
+        assert!(!removed.unwrap());
+    }
+    assert!(
+        store
+            .remove_api_key(&workspace(), &app_id(), &key.id)
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.api_key(&key.hash).await.unwrap(), None);
+    assert!(
+        store
+            .api_keys(&workspace(), &app_id())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        !store
+            .remove_api_key(&workspace(), &app_id(), &key.id)
+            .await
+            .unwrap()
+    );
+}
+
+async fn of_50_removals_of_a_key_one_counts(store: &dyn AnyStore) {
+    let key = api_key("k1", at(0));
+    store.add_api_key(&key).await.unwrap();
+    let (workspace, app) = (workspace(), app_id());
+    let won = winners(async |_| store.remove_api_key(&workspace, &app, &key.id).await);
+    assert_eq!(won.await, 1);
+}
+
+async fn keys_are_listed_oldest_first_and_by_app(store: &dyn AnyStore) {
+    let mut foreign = api_key("k0", at(0));
+    // An app whose name begins with the other's.
+    foreign.app = AppId::parse("shop-2").unwrap();
+    let (old, new) = (api_key("zz", at(1)), api_key("aa", at(2)));
+    for key in [&new, &old, &foreign] {
+        store.add_api_key(key).await.unwrap();
+    }
+    let listed = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(listed, [old, new]);
+    let unknown = ApiKeyId::parse("k9").unwrap();
+    assert!(
+        !store
+            .remove_api_key(&workspace(), &app_id(), &unknown)
+            .await
+            .unwrap()
+    );
+}
+
+async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
+    let plain = Connector {
+        allowed_apps: None,
+        scope_policy: ScopePolicy::Widening,
+        ..connector("c2")
+    };
+    for written in [connector("c1"), plain] {
+        let told = event(written.id.as_str(), at(0));
+        assert!(store.add_connector(&written, &told).await.unwrap());
+        let found = store.connector(&workspace(), &written.id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&written));
+        let foreign = store.connector(&other_workspace(), &written.id).await;
+        assert_eq!(foreign.unwrap(), None);
+    }
+    assert_eq!(unsent(store).await, ["c1", "c2"]);
+}
+
+async fn an_id_is_taken_once(store: &dyn AnyStore) {
+    let won = winners(async |n| {
+        let told = event(&format!("e{n}"), at(0));
+        store.add_connector(&connector("c1"), &told).await
+    });
+    assert_eq!(won.await, 1);
+    assert_eq!(unsent(store).await.len(), 1);
+}
+
+async fn connectors_come_in_pages_of_their_own_workspace(store: &dyn AnyStore) {
+    for id in ["c3", "c1", "c2", "c4"] {
+        let told = event(id, at(0));
+        store.add_connector(&connector(id), &told).await.unwrap();
+    }
+    let foreign = Connector {
+        workspace: other_workspace(),
+        ..connector("c1a")
+    };
+    store
+        .add_connector(&foreign, &event("e", at(0)))
+        .await
+        .unwrap();
+
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store
+            .connectors(&workspace(), after.as_deref(), 2)
+            .await
+            .unwrap();
+        pages.push(
+            page.items
+                .iter()
+                .map(|c| c.id.to_string())
+                .collect::<Vec<_>>(),
+        );
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [["c1", "c2"], ["c3", "c4"]]);
+}
+
+async fn a_cursor_that_was_never_given_leads_nowhere(store: &dyn AnyStore) {
+    let told = event("e", at(0));
+    store.add_connector(&connector("c1"), &told).await.unwrap();
+    for cursor in ["zz", "~", "é", "!", ""] {
+        let page = store
+            .connectors(&workspace(), Some(cursor), 5)
+            .await
+            .unwrap();
+        assert!(page.items.is_empty() && page.next.is_none(), "{cursor}");
+    }
+}
+
+async fn of_50_edits_of_one_version_one_is_kept_and_told(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    let edited = |n: usize| Connector {
+        name: format!("edit {n}"),
+        version: 2,
+        ..connector("c1")
+    };
+    let won = winners(async |n| {
+        let told = event(&format!("edit-{n}"), at(1));
+        store.replace_connector(&edited(n), 1, &told).await
+    });
+    assert_eq!(won.await, 1);
+    let kept = store
+        .connector(&workspace(), &connector_id("c1"))
+        .await
+        .unwrap();
+    let kept = kept.unwrap().name.replace(' ', "-");
+    assert_eq!(unsent(store).await, [kept, "made".to_owned()]);
+    let told = event("late", at(1));
+    let absent = store.replace_connector(&connector("c9"), 1, &told).await;
+    assert!(!absent.unwrap());
+}
+
+async fn deletions(store: &dyn AnyStore, now: i64) -> Vec<shared::ports::DueWork> {
+    let mut found = Vec::new();
+    for shard in 0..store.shards() {
+        for (work, of, connector) in store.due_deletions(shard, at(now), 10).await.unwrap() {
+            assert_eq!((of, connector), (workspace(), connector_id("c1")));
+            found.push(work);
+        }
+    }
+    found
+}
+
+async fn a_deletion_is_begun_by_one_of_50_and_finished_once(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    let deleting = Connector {
+        status: ConnectorStatus::Deleting { since: at(5) },
+        version: 2,
+        ..connector("c1")
+    };
+    let won = winners(async |_| store.begin_connector_deletion(&deleting, 1, at(5)).await);
+    assert_eq!(won.await, 1);
+    let found = store.connector(&workspace(), &deleting.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&deleting));
+
+    assert!(deletions(store, 4).await.is_empty());
+    let work = deletions(store, 5).await.pop().unwrap();
+    let won = winners(async |n| {
+        let told = event(&format!("gone-{n}"), at(6));
+        let (of, id) = (workspace(), connector_id("c1"));
+        store
+            .finish_connector_deletion(&of, &id, &work, &told)
+            .await
+    });
+    assert_eq!(won.await, 1);
+    assert_eq!(
+        store.connector(&workspace(), &deleting.id).await.unwrap(),
+        None
+    );
+    assert!(deletions(store, 1000).await.is_empty());
+    assert_eq!(unsent(store).await.len(), 2);
+}
+
+async fn work_on_a_connector_that_is_not_being_deleted_is_dropped(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    let deleting = Connector {
+        status: ConnectorStatus::Deleting { since: at(5) },
+        version: 2,
+        ..connector("c1")
+    };
+    assert!(
+        store
+            .begin_connector_deletion(&deleting, 1, at(5))
+            .await
+            .unwrap()
+    );
+    let back = Connector {
+        version: 3,
+        ..connector("c1")
+    };
+    let told = event("back", at(6));
+    assert!(store.replace_connector(&back, 2, &told).await.unwrap());
+
+    let work = deletions(store, 5).await.pop().unwrap();
+    let told = event("gone", at(7));
+    let finished = store
+        .finish_connector_deletion(&workspace(), &connector_id("c1"), &work, &told)
+        .await;
+    assert!(!finished.unwrap());
+    let found = store.connector(&workspace(), &back.id).await.unwrap();
+    assert_eq!(found, Some(back));
+    assert!(deletions(store, 1000).await.is_empty());
+}

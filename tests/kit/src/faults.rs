@@ -1,0 +1,153 @@
+//! A store whose calls fail when a test says so: before the call, as if it had never been made,
+//! or after it, as if its answer had been lost.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared::domain::connection::{
+    Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
+};
+use shared::domain::event::Event;
+use shared::domain::ids::{
+    AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
+};
+use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
+use shared::domain::time::Timestamp;
+use shared::ports::{
+    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, FailedAttempt, LeaseAnswer,
+    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
+};
+
+/// Which side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The store has not seen the call.
+    Before,
+    /// The store has done what it was asked.
+    After,
+}
+
+/// What happens to a call.
+#[derive(Debug)]
+pub enum Fault {
+    /// The caller gets this error.
+    Error(StoreError),
+    /// The caller never gets an answer: the test drops it, which is a crash at this point.
+    Crash,
+}
+
+impl Fault {
+    /// A store that did not answer.
+    pub fn unavailable() -> Self {
+        Self::Error(StoreError::Unavailable("injected".into()))
+    }
+}
+
+/// Asked on each side of each call, by the method's name.
+pub type Hook = Arc<dyn Fn(&'static str, Phase) -> Option<Fault> + Send + Sync>;
+
+/// A store behind a hook.
+pub struct FaultyStore<S> {
+    inner: Arc<S>,
+    hook: Hook,
+}
+
+impl<S> FaultyStore<S> {
+    /// `inner`, failing as `hook` says.
+    pub fn new(inner: Arc<S>, hook: Hook) -> Self {
+        Self { inner, hook }
+    }
+
+    async fn around<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.meet(method, Phase::Before).await?;
+        let answer = call.await;
+        self.meet(method, Phase::After).await?;
+        answer
+    }
+
+    async fn meet(&self, method: &'static str, phase: Phase) -> Result<(), StoreError> {
+        match (self.hook)(method, phase) {
+            None => Ok(()),
+            Some(Fault::Error(error)) => Err(error),
+            Some(Fault::Crash) => pending().await,
+        }
+    }
+}
+
+/// Every method of a port, passed on with the hook around it.
+macro_rules! pass_on {
+    (
+        $port:ident { $($same:item)* }
+        $($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+    ) => {
+        #[async_trait]
+        impl<S: $port> $port for FaultyStore<S> {
+            $($same)*
+            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                let call = self.inner.$method($($argument),*);
+                self.around(stringify!($method), call).await
+            })*
+        }
+    };
+}
+
+pass_on! {
+    Sessions {}
+    add(session: &AuthorizationSession) -> ();
+    session(id: &SessionId) -> Option<AuthorizationSession>;
+    redirect(id: &SessionId, ticket: &SecretHash, to: &Redirected) -> bool;
+    arrive(id: &SessionId, state: &SecretHash, to: &Returned, expires_at: Timestamp) -> bool;
+    begin_exchange(id: &SessionId, completion: &SecretHash) -> bool;
+    end(id: &SessionId) -> ();
+}
+
+pass_on! {
+    Connections {}
+    connection(key: &ConnectionKey) -> Option<Connection>;
+    of_user(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> Vec<Connection>;
+    of_connector(workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32)
+        -> Page<Connection>;
+    by_id(workspace: &WorkspaceId, connector: &ConnectorId, id: &ConnectionId)
+        -> Option<Connection>;
+    connect(write: &ConnectWrite) -> ConnectAnswer;
+    acquire_lease(key: &ConnectionKey, attempt: &AttemptId, now: Timestamp, until: Timestamp)
+        -> LeaseAnswer;
+    release_lease(lease: &Lease) -> ();
+    store_tokens(lease: &Lease, tokens: &RefreshedTokens, now: Timestamp) -> LeaseWrite;
+    record_failure(lease: &Lease, failure: &FailedAttempt) -> LeaseWrite;
+    require_reconnect(lease: &Lease, reason: ReconnectReason, since: Timestamp, event: &Event)
+        -> LeaseWrite;
+    disconnect(connection: &Connection, revocation: Option<&Revocation>, event: &Event) -> bool;
+    settle_revocation(
+        key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
+    ) -> ();
+    record_read(key: &ConnectionKey, at: Timestamp) -> ();
+}
+
+pass_on! {
+    DueTable {
+        fn shards(&self) -> u32 {
+            self.inner.shards()
+        }
+
+        fn revocation_work(&self, revocation: &Revocation) -> DueWork {
+            self.inner.revocation_work(revocation)
+        }
+    }
+    add_refresh(key: &ConnectionKey, id: &ConnectionId, due_at: Timestamp) -> ();
+    due_refreshes(shard: u32, now: Timestamp, limit: u32) -> Vec<(DueWork, ConnectionKey)>;
+    remove_refresh(id: &ConnectionId, due_at: Timestamp) -> ();
+    add_revocation(revocation: &Revocation, due_at: Timestamp) -> DueWork;
+    due_revocations(shard: u32, now: Timestamp, limit: u32) -> Vec<(DueWork, Revocation)>;
+    postpone_revocation(work: &DueWork, revocation: &Revocation, due_at: Timestamp) -> ();
+    remove_revocation(work: &DueWork) -> ();
+    due_deletions(shard: u32, now: Timestamp, limit: u32)
+        -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
+    unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<Event>;
+    remove_event(event: &Event) -> ();
+}

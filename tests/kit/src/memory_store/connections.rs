@@ -1,0 +1,379 @@
+//! Connections and their leases.
+
+use async_trait::async_trait;
+use shared::domain::connection::{
+    CLOCK_SKEW, Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason,
+    RevocationOutcome,
+};
+use shared::domain::connector::ConnectorStatus;
+use shared::domain::event::Event;
+use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use shared::domain::session::Stage;
+use shared::domain::time::Timestamp;
+use shared::ports::{
+    ConnectAnswer, ConnectWrite, Connections, FailedAttempt, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, StoreError,
+};
+
+use super::{Held, Kept, MemoryStore, State, page};
+
+#[async_trait]
+impl Connections for MemoryStore {
+    async fn connection(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError> {
+        let state = self.state();
+        Ok(state.connections.get(key).map(Kept::as_stored))
+    }
+
+    async fn of_user(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        user: &UserId,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let state = self.state();
+        let own = state
+            .connections
+            .iter()
+            .filter(|(key, _)| (&key.workspace, &key.app, &key.user) == (workspace, app, user));
+        Ok(own.map(|(_, kept)| kept.as_stored()).collect())
+    }
+
+    async fn of_connector(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError> {
+        let state = self.state();
+        let listed = state.listed(workspace, connector);
+        Ok(page(listed, |found| found.id.as_str(), after, limit))
+    }
+
+    async fn by_id(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        id: &ConnectionId,
+    ) -> Result<Option<Connection>, StoreError> {
+        let state = self.state();
+        let mut listed = state.listed(workspace, connector);
+        Ok(listed.find(|found| found.id == *id).cloned())
+    }
+
+    async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError> {
+        let new = &write.connection;
+        let mut state = self.state();
+        let Some(completion) = state.exchanging(&write.session) else {
+            return Ok(if state.was_completed_by(write) {
+                ConnectAnswer::Connected
+            } else {
+                ConnectAnswer::SessionGone
+            });
+        };
+        let connector = state.connector(&new.key.workspace, &new.key.connector);
+        if !connector.is_some_and(|connector| {
+            connector.status == ConnectorStatus::Enabled
+                && connector.generation == new.connector_generation
+        }) {
+            return Ok(ConnectAnswer::ConnectorGone);
+        }
+        let standing = state.connections.get(&new.key);
+        let unchanged = match (&write.replaces, standing) {
+            (None, None) => true,
+            (Some(read), Some(kept)) => kept.is_as_read(read),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if !unchanged {
+            return Ok(ConnectAnswer::Changed);
+        }
+
+        if let Some(old) = &write.replaces
+            && let Some(due_at) = old.due_at
+        {
+            state.refreshes.remove(&self.refresh_work(&old.id, due_at));
+        }
+        if let Some(due_at) = new.due_at {
+            let work = self.refresh_work(&new.id, due_at);
+            state.refreshes.insert(work, new.key.clone());
+        }
+        let kept = Kept {
+            connection: new.clone(),
+            lease: None,
+            last_attempt: None,
+        };
+        state.connections.insert(new.key.clone(), kept);
+        if let Some(session) = state.sessions.get_mut(&write.session) {
+            session.stage = Stage::Completed {
+                completion,
+                connection: new.id.clone(),
+            };
+        }
+        state.put_event(&write.event);
+        Ok(ConnectAnswer::Connected)
+    }
+
+    async fn acquire_lease(
+        &self,
+        key: &ConnectionKey,
+        attempt: &AttemptId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<LeaseAnswer, StoreError> {
+        let mut state = self.state();
+        let Some(kept) = state.connections.get_mut(key) else {
+            return Ok(LeaseAnswer::Gone);
+        };
+        let connection = &mut kept.connection;
+        if !connection.status.is_live() || connection.sealed.is_none() {
+            return Ok(LeaseAnswer::Gone);
+        }
+        let wanted = Held {
+            owner: attempt.clone(),
+            until,
+        };
+        let allowed = connection.next_attempt_at.is_none_or(|at| at <= now);
+        let free = match &kept.lease {
+            None => true,
+            Some(held) => held.until < now.before(CLOCK_SKEW),
+        };
+        if free && allowed {
+            connection.open_attempts += 1;
+            kept.lease = Some(wanted);
+        } else if kept.lease.as_ref() != Some(&wanted) {
+            return Ok(LeaseAnswer::NotNow(Box::new(kept.as_stored())));
+        }
+        Ok(LeaseAnswer::Granted(Box::new(Lease {
+            attempt: attempt.clone(),
+            connection: kept.as_stored(),
+        })))
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(kept) = state.held_by(lease) {
+            kept.close_attempt();
+        }
+        Ok(())
+    }
+
+    async fn store_tokens(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<LeaseWrite, StoreError> {
+        let leased = lease.connection.generation;
+        let mut state = self.state();
+        let Some(kept) = state.held_by(lease).filter(|kept| kept.is_live_at(leased)) else {
+            return Ok(state.refusal(lease, |kept| kept.is_live_at(leased + 1)));
+        };
+        let connection = &mut kept.connection;
+        connection.status = ConnectionStatus::Active;
+        connection.sealed = Some(tokens.sealed.clone());
+        connection.generation = leased + 1;
+        connection.validity = tokens.validity;
+        connection.refreshable = tokens.refreshable;
+        connection.granted_scopes = tokens.granted_scopes.clone();
+        connection.due_at = tokens.due_at;
+        connection.refreshed_at = Some(now);
+        connection.failures = 0;
+        kept.forget_attempts();
+        kept.last_attempt = Some(lease.attempt.clone());
+        Ok(LeaseWrite::Written)
+    }
+
+    async fn record_failure(
+        &self,
+        lease: &Lease,
+        failure: &FailedAttempt,
+    ) -> Result<LeaseWrite, StoreError> {
+        let leased = lease.connection.generation;
+        let mut state = self.state();
+        let Some(kept) = state.held_by(lease) else {
+            return Ok(state.refusal(lease, |kept| kept.is_live_at(leased)));
+        };
+        kept.last_attempt = Some(lease.attempt.clone());
+        kept.connection.failures = lease.connection.failures + 1;
+        let next = match failure {
+            FailedAttempt::Pause { next_attempt_at } => {
+                kept.close_attempt();
+                next_attempt_at
+            }
+            FailedAttempt::Suspect {
+                since,
+                next_attempt_at,
+            } => {
+                kept.close_attempt();
+                kept.connection.status = ConnectionStatus::Suspect { since: *since };
+                next_attempt_at
+            }
+            FailedAttempt::Unknown { next_attempt_at } => next_attempt_at,
+        };
+        kept.connection.next_attempt_at = Some(*next);
+        Ok(LeaseWrite::Written)
+    }
+
+    async fn require_reconnect(
+        &self,
+        lease: &Lease,
+        reason: ReconnectReason,
+        since: Timestamp,
+        event: &Event,
+    ) -> Result<LeaseWrite, StoreError> {
+        let leased = lease.connection.generation;
+        let mut state = self.state();
+        let Some(kept) = state.held_by(lease).filter(|kept| kept.is_live_at(leased)) else {
+            return Ok(state.refusal(lease, |kept| {
+                let status = &kept.connection.status;
+                matches!(status, ConnectionStatus::ReconnectRequired { .. })
+                    && kept.connection.generation == leased
+            }));
+        };
+        kept.connection.status = ConnectionStatus::ReconnectRequired { reason, since };
+        kept.connection.due_at = None;
+        kept.forget_attempts();
+        kept.last_attempt = Some(lease.attempt.clone());
+        if let Some(due_at) = lease.connection.due_at {
+            let work = self.refresh_work(&lease.connection.id, due_at);
+            state.refreshes.remove(&work);
+        }
+        state.put_event(event);
+        Ok(LeaseWrite::Written)
+    }
+
+    async fn disconnect(
+        &self,
+        connection: &Connection,
+        revocation: Option<&Revocation>,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let kept = state.connections.get_mut(&connection.key);
+        let Some(kept) =
+            kept.filter(|kept| kept.is_as_read(connection) && !kept.connection.status.is_gone())
+        else {
+            return Ok(false);
+        };
+        let since = event.time;
+        kept.connection.status = match revocation {
+            Some(_) => ConnectionStatus::Revoking { since },
+            None => ConnectionStatus::Disconnected {
+                outcome: RevocationOutcome::Unsupported,
+                since,
+            },
+        };
+        kept.connection.generation += 1;
+        kept.connection.sealed = None;
+        kept.connection.due_at = None;
+        kept.connection.failures = 0;
+        kept.forget_attempts();
+        if let Some(due_at) = connection.due_at {
+            let work = self.refresh_work(&connection.id, due_at);
+            state.refreshes.remove(&work);
+        }
+        if let Some(revocation) = revocation {
+            let work = shared::ports::DueTable::revocation_work(self, revocation);
+            state.revocations.insert(work, revocation.clone());
+        }
+        state.put_event(event);
+        Ok(true)
+    }
+
+    async fn settle_revocation(
+        &self,
+        key: &ConnectionKey,
+        id: &ConnectionId,
+        outcome: RevocationOutcome,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(kept) = state.connections.get_mut(key)
+            && kept.connection.id == *id
+            && matches!(kept.connection.status, ConnectionStatus::Revoking { .. })
+        {
+            kept.connection.status = ConnectionStatus::Disconnected {
+                outcome,
+                since: now,
+            };
+        }
+        Ok(())
+    }
+
+    async fn record_read(&self, key: &ConnectionKey, at: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(kept) = state.connections.get_mut(key) {
+            let known = &mut kept.connection.last_read_at;
+            *known = Some(known.map_or(at, |known| known.max(at)));
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn as_stored(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    fn is_as_read(&self, read: &Connection) -> bool {
+        self.connection.id == read.id && self.connection.generation == read.generation
+    }
+
+    fn is_live_at(&self, generation: u64) -> bool {
+        self.connection.status.is_live() && self.connection.generation == generation
+    }
+
+    /// The attempt ended and is known to have spent nothing.
+    fn close_attempt(&mut self) {
+        self.lease = None;
+        self.connection.open_attempts = self.connection.open_attempts.saturating_sub(1);
+    }
+
+    /// Nothing an attempt did before matters any more.
+    fn forget_attempts(&mut self) {
+        self.lease = None;
+        self.connection.open_attempts = 0;
+        self.connection.next_attempt_at = None;
+    }
+}
+
+impl State {
+    fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+    ) -> impl Iterator<Item = &Connection> {
+        let all = self.connections.values().map(|kept| &kept.connection);
+        all.filter(move |found| {
+            (&found.key.workspace, &found.key.connector) == (workspace, connector)
+                && !matches!(found.status, ConnectionStatus::Disconnected { .. })
+        })
+    }
+
+    /// The connection, while this lease is the one that stands on it.
+    fn held_by(&mut self, lease: &Lease) -> Option<&mut Kept> {
+        let kept = self.connections.get_mut(&lease.connection.key)?;
+        let owner = kept.lease.as_ref().map(|held| &held.owner);
+        (owner == Some(&lease.attempt)).then_some(kept)
+    }
+
+    /// The answer to a write that cannot be made: perhaps it was made before.
+    fn refusal(&self, lease: &Lease, as_written: impl Fn(&Kept) -> bool) -> LeaseWrite {
+        let Some(kept) = self.connections.get(&lease.connection.key) else {
+            return LeaseWrite::Refused(None);
+        };
+        if kept.last_attempt.as_ref() == Some(&lease.attempt) && as_written(kept) {
+            LeaseWrite::Written
+        } else {
+            LeaseWrite::Refused(Some(Box::new(kept.as_stored())))
+        }
+    }
+
+    fn was_completed_by(&self, write: &ConnectWrite) -> bool {
+        let session = self.sessions.get(&write.session);
+        session.is_some_and(|session| {
+            matches!(&session.stage,
+                Stage::Completed { connection, .. } if *connection == write.connection.id)
+        })
+    }
+}
