@@ -1,11 +1,13 @@
 //! What every Grantry function shares.
 //!
 //! Modules import only to the left of this line:
-//! `domain <- ports <- catalogue, oauth, crypto, storage <- refresh <- http <- runtime`.
+//! `domain <- ports <- catalogue, oauth, crypto, storage, events <- connector_client, refresh <-
+//! http <- runtime`.
 //! The domain knows no clock, network, AWS or HTTP; only the adapters
 //! (`oauth::http_client`, `crypto::kms`, `storage::dynamodb`, `runtime`) do.
 
 pub mod catalogue;
+pub mod connector_client;
 pub mod crypto;
 pub mod domain;
 pub mod events;
