@@ -4,6 +4,7 @@ mod admin;
 mod connect;
 mod disconnect;
 mod isolation;
+mod kms;
 mod lookup;
 mod refresh;
 mod store;

@@ -71,10 +71,7 @@ impl HttpClient {
         Self::assemble(rules, Arc::new(SystemResolver), tls(), LIMITS)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one outbound client"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one outbound client")]
     fn assemble(
         rules: AddressRules,
         resolver: Arc<dyn Resolver>,
