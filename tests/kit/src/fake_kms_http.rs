@@ -31,8 +31,6 @@ use crate::loopback::{Line, Port, Serving};
 
 /// The most that KMS seals at once.
 pub const ENCRYPT_LIMIT: usize = 4096;
-/// How often the SDK tries a call, as it does unless configured otherwise.
-const TRIES: u32 = 3;
 const ARN: &str = "arn:aws:kms:us-east-1:000000000000:key/";
 /// Hexadecimal digits of a key's id.
 const ID: usize = 32;
@@ -118,11 +116,7 @@ impl FakeKms {
             .endpoint_url(&self.url)
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "testkit"))
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(TRIES)
-                    .with_initial_backoff(Duration::ZERO),
-            )
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::ZERO))
             .build();
         Client::from_conf(config)
     }
