@@ -9,4 +9,5 @@ mod lookup;
 mod refresh;
 mod store;
 mod telemetry;
+mod vault;
 mod world;
