@@ -3,6 +3,7 @@
 mod admin;
 mod connect;
 mod disconnect;
+mod envelope;
 mod isolation;
 mod kms;
 mod lookup;
