@@ -30,7 +30,7 @@ test: ## Runs every check and every test, end to end too
 quick: ## Runs the tests that need no stack
 	@cargo test --locked -p shared -p grantry-tests --lib --test it
 
-check: ## Checks infra/template.yaml
+check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py
 
 fmt: ## Formats the Rust code

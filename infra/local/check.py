@@ -1,4 +1,5 @@
-"""Checks infra/template.yaml: the public linters, then the promises that none of them knows.
+"""Checks what is not Rust: infra/template.yaml with the public linters, then the promises that
+none of them knows; and that the envelope format is what it is said to be.
 
 Prints every problem, and fails if there is one.
 """
@@ -33,12 +34,12 @@ STORED_FOR_GOOD = {"ConnectionsTable", "KeysTable"}
 
 
 def main() -> int:
-    linted = lint()
+    passed = [lint(), envelopes_open_without_our_code()]
     template = yaml.load(TEMPLATE.read_text(), Loader)
     problems = [problem for check in CHECKS for problem in check(template["Resources"])]
     for problem in problems:
         print(f"infra/template.yaml: {problem}", file=sys.stderr)
-    return 0 if linted and not problems else 1
+    return 0 if all(passed) and not problems else 1
 
 
 def lint() -> bool:
@@ -50,6 +51,12 @@ def lint() -> bool:
         [str(bin / "sam"), "validate", "--lint", "--template-file", str(TEMPLATE)],
     ]
     return all([subprocess.run(command, env=env).returncode == 0 for command in commands])
+
+
+def envelopes_open_without_our_code() -> bool:
+    """H-41: stored tokens must not depend on one program or library to be readable."""
+    opener = tools.ROOT / "tests" / "vectors" / "open_envelope.py"
+    return subprocess.run([sys.executable, str(opener)]).returncode == 0
 
 
 class Loader(yaml.SafeLoader):

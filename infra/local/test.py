@@ -27,7 +27,7 @@ def main() -> int:
             local.run(["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
         with local.step("Checking that the functions compile with their own features alone, as for AWS"):
             local.run(["cargo", "check", "--locked", *local.packages(local.FUNCTIONS)])
-        with local.step("Checking the template"):
+        with local.step("Checking the template and the envelope format"):
             local.run([sys.executable, str(tools.ROOT / "infra" / "local" / "check.py")])
         # Before the stack is up: compiling would slow what the tests time.
         with local.step("Building the tests"):

@@ -3,9 +3,12 @@
 mod admin;
 mod connect;
 mod disconnect;
+mod envelope;
 mod isolation;
+mod kms;
 mod lookup;
 mod refresh;
 mod store;
 mod telemetry;
+mod vault;
 mod world;

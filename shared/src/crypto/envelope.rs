@@ -12,7 +12,8 @@
 //! `LP` prefixes a value with its length (four bytes, big-endian), so no two bindings have the
 //! same bytes. Every message has a key of its own (H-41), so a repeated nonce would be harmless;
 //! it is random all the same. `commit` is compared before decryption: a ciphertext made to open
-//! under two keys is refused (H-43). 98 bytes longer than the plaintext.
+//! under two keys is refused (H-43). 98 bytes longer than the plaintext. `tests/vectors` has
+//! envelopes to test another implementation with, and one in Python.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;

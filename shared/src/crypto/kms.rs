@@ -139,9 +139,16 @@ where
             "AccessDeniedException"
             | "DisabledException"
             | "KMSInvalidStateException"
-            | "NotFoundException"
-            | "KeyUnavailableException",
-        ) => KmsError::Refused(Box::new(error)),
-        _ => KmsError::Unavailable(Box::new(error)),
+            | "NotFoundException",
+        ) => KmsError::Refused(causes(&error)),
+        _ => KmsError::Unavailable(causes(&error)),
     }
+}
+
+/// What went wrong, in words alone. The SDK's error holds the whole answer, and of an answer
+/// that could not be read to its end `Debug` would print the key in it (H-50).
+fn causes(error: &(dyn std::error::Error + 'static)) -> Box<dyn std::error::Error + Send + Sync> {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let words: Vec<_> = chain.map(ToString::to_string).collect();
+    words.join(": ").into()
 }

@@ -6,5 +6,6 @@
 
 pub mod envelope;
 pub mod hash;
+mod key_cache;
 pub mod kms;
 pub mod vault;

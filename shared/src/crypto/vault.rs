@@ -1,32 +1,25 @@
 //! The keys at hand, and sealing by kind of record.
 //!
-//! Keys live in memory for at most five minutes after KMS opened the root key, by whichever of
-//! the wall and the monotonic clock has moved further: a sandbox that was frozen must not wake
-//! up with keys that KMS would refuse by now (H-45, H-46). Dropped keys are wiped.
+//! A key is opened by the one above it and kept no longer than that one: what KMS refuses to
+//! open, nothing opens five minutes later (H-46).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::envelope::{self, Binding, OpenError, SealingKey};
+use super::key_cache::{Kept, KeyCache, Moment};
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::secret::{Secret, SecretBytes};
-use crate::domain::time::Timestamp;
 use crate::domain::token::TokenSet;
 use crate::ports::{
     Clock, Entropy, KeyService, KeyTable, KmsError, StoreError, WrappedRootKey,
     WrappedWorkspaceKeys,
 };
-
-/// How long opened keys are kept (H-45).
-pub const KEY_LIFETIME: Duration = Duration::from_secs(300);
-/// How many workspaces' keys are kept at once (H-45).
-pub const KEY_CACHE_SIZE: usize = 1000;
 
 /// The version new workspace keys are sealed under.
 const ROOT_VERSION: u32 = 1;
@@ -39,7 +32,7 @@ pub struct Vault {
     kms: Arc<dyn KeyService>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    cache: Mutex<Cache>,
+    cache: Mutex<KeyCache>,
 }
 
 /// Why no key is at hand.
@@ -65,34 +58,6 @@ pub struct WorkspaceKeys {
     versions: BTreeMap<u32, SealingKey>,
 }
 
-#[derive(Default)]
-struct Cache {
-    root: Option<Kept<SealingKey>>,
-    workspaces: BTreeMap<WorkspaceId, (Kept<WorkspaceKeys>, u64)>,
-    uses: u64,
-}
-
-/// A key and when KMS vouched for it.
-struct Kept<T> {
-    key: Arc<T>,
-    since: Moment,
-}
-
-#[derive(Clone, Copy)]
-struct Moment {
-    wall: Timestamp,
-    monotonic: Duration,
-}
-
-impl<T> Kept<T> {
-    fn live(&self, now: Moment) -> Option<Arc<T>> {
-        let wall = now.wall.since(self.since.wall);
-        let monotonic = now.monotonic.saturating_sub(self.since.monotonic);
-        let backwards = now.wall < self.since.wall;
-        (!backwards && wall.max(monotonic) < KEY_LIFETIME).then(|| Arc::clone(&self.key))
-    }
-}
-
 impl Vault {
     /// A vault of `stack` with nothing opened yet.
     pub fn new(
@@ -114,13 +79,7 @@ impl Vault {
 
     /// The keys of a workspace, if they are in memory.
     pub fn cached(&self, workspace: &WorkspaceId) -> Option<Arc<WorkspaceKeys>> {
-        let now = self.now();
-        let mut cache = self.lock();
-        cache.uses += 1;
-        let uses = cache.uses;
-        let (kept, used) = cache.workspaces.get_mut(workspace)?;
-        *used = uses;
-        kept.live(now)
+        self.lock_live().workspace(workspace)
     }
 
     /// The keys of a workspace.
@@ -199,13 +158,11 @@ impl Vault {
             current: wrapped.current,
             versions,
         });
-        self.lock().keep(
-            workspace.clone(),
-            Kept {
-                key: Arc::clone(&keys),
-                since,
-            },
-        );
+        let kept = Kept {
+            key: Arc::clone(&keys),
+            since,
+        };
+        self.lock_live().keep_workspace(workspace.clone(), kept);
         Ok(keys)
     }
 
@@ -255,18 +212,16 @@ impl Vault {
         let bytes = self.kms.open_root_key(wrapped).await?;
         let key = SealingKey::new(wrapped.version, &bytes).ok_or(VaultError::Unusable)?;
         let key = Arc::new(key);
-        self.lock().root = Some(Kept {
+        let kept = Kept {
             key: Arc::clone(&key),
             since,
-        });
+        };
+        self.lock_live().keep_root(kept);
         Ok((key, since))
     }
 
     fn cached_root(&self) -> Option<(Arc<SealingKey>, Moment)> {
-        let now = self.now();
-        let cache = self.lock();
-        let kept = cache.root.as_ref()?;
-        kept.live(now).map(|key| (key, kept.since))
+        self.lock_live().root()
     }
 
     fn now(&self) -> Moment {
@@ -276,24 +231,15 @@ impl Vault {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.cache
+    /// The cache as of now: nothing in it has expired.
+    fn lock_live(&self) -> std::sync::MutexGuard<'_, KeyCache> {
+        let now = self.now();
+        let mut cache = self
+            .cache
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Cache {
-    /// Keeps keys, dropping the least recently used beyond the limit.
-    fn keep(&mut self, workspace: WorkspaceId, kept: Kept<WorkspaceKeys>) {
-        self.uses += 1;
-        self.workspaces.insert(workspace, (kept, self.uses));
-        if self.workspaces.len() > KEY_CACHE_SIZE {
-            let oldest = self.workspaces.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(oldest) = oldest.map(|(workspace, _)| workspace.clone()) {
-                self.workspaces.remove(&oldest);
-            }
-        }
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        cache.drop_expired(now);
+        cache
     }
 }
 

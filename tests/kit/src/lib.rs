@@ -7,6 +7,7 @@ pub mod dynamo;
 pub mod entropy;
 pub mod fake_as;
 pub mod fake_kms;
+pub mod fake_kms_http;
 pub mod faults;
 pub mod issuer;
 pub mod loopback;
