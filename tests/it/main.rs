@@ -10,5 +10,6 @@ mod lookup;
 mod refresh;
 mod store;
 mod telemetry;
+mod tidy;
 mod vault;
 mod world;
