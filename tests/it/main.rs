@@ -10,6 +10,7 @@ mod lookup;
 mod refresh;
 mod store;
 mod telemetry;
+mod template;
 mod tidy;
 mod vault;
 mod world;
