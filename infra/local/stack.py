@@ -205,7 +205,8 @@ def build() -> Path:
     that the functions do not come to need what only the demo asks for.
     """
     with step("Building the functions and the demo (release, for this machine)"):
-        binaries = _cargo_build([*packages([*FUNCTIONS, "testkit"]), "--bins"])
+        # Without its default features the test kit leaves out a whole DynamoDB engine.
+        binaries = _cargo_build([*packages([*FUNCTIONS, "testkit"]), "--bins", "--no-default-features"])
         for name in FUNCTIONS:
             _place(binaries[name], ROOT / "target" / "lambda" / name / "bootstrap")
     return binaries["demo"]

@@ -11,6 +11,7 @@ import json  # noqa: E402  the line above may restart the script
 import os  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import stack as local  # noqa: E402
 
@@ -32,9 +33,7 @@ def main() -> int:
         with local.step("Building the tests"):
             local.run(["cargo", "test", "--workspace", "--locked", "--no-run"])
         stack.start(local.build())
-        description = stack.folder / "stack.json"
-        description.write_text(json.dumps(stack.describe(), indent=2))
-        return cargo_test(description)
+        return cargo_test(describe(stack))
     except local.Interrupted as signal:
         print(f"\n{signal}: stopping.", file=sys.stderr)
         return 130
@@ -46,7 +45,34 @@ def main() -> int:
         stack.stop()
 
 
-def cargo_test(description) -> int:
+def describe(stack: local.Stack) -> Path:
+    """Writes down where everything is, with what only the tests need, and answers where."""
+    path, seen = stack.folder / "stack.json", stack.folder / "seen-secrets"
+    description = stack.describe()
+    description |= {
+        "events_queue_url": record_events(stack, description["event_bus"]),
+        "dump_command": [sys.executable, str(tools.ROOT / "infra" / "local" / "dump.py"), str(path)],
+        # The end-to-end tests note there, one a line, what must not be found in the dump.
+        "seen_secrets": str(seen),
+    }
+    seen.write_text("")
+    path.write_text(json.dumps(description, indent=2))
+    return path
+
+
+def record_events(stack: local.Stack, bus: str) -> str:
+    """A queue that gets a copy of every event from now on: a bus itself remembers none."""
+    sqs, events, name = stack.client("sqs"), stack.client("events"), f"{stack.name}-events"
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    # No queue policy lets the bus in: the emulator asks for none.
+    events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps({"source": ["grantry"]}))
+    if events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])["FailedEntryCount"]:
+        raise local.Failed("The bus does not take the queue that should record its events.")
+    return url
+
+
+def cargo_test(description: Path) -> int:
     """Runs the tests with cargo's own output, in this process group so that Ctrl-C reaches them."""
     env = {**os.environ, "GRANTRY_E2E_STACK": str(description)}
     child = subprocess.Popen(["cargo", "test", "--workspace", "--locked"], cwd=tools.ROOT, env=env)

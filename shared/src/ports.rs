@@ -281,8 +281,8 @@ pub trait Connections: Send + Sync {
     /// its owner can (B3), for anybody else nothing happens.
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
-    /// lease is its owner's, the generation still the leased one and the connection live. The
-    /// connection is `Active`, its failures and open attempts are forgotten. The due entries are
+    /// generation is still the leased one and the connection live. Not only its owner's lease:
+    /// see `storage::dynamodb::leases`. The connection is `Active`, its failures and open attempts are forgotten. The due entries are
     /// the caller's to move.
     async fn store_tokens(
         &self,
@@ -298,7 +298,8 @@ pub trait Connections: Send + Sync {
         failure: &FailedAttempt,
     ) -> Result<LeaseWrite, StoreError>;
     /// Marks the connection `ReconnectRequired`, removes its due entry and adds the event in one
-    /// transaction, on the conditions of [`Connections::store_tokens`]. The sealed tokens are
+    /// transaction, if the lease is its owner's, the generation the leased one and the
+    /// connection live. The sealed tokens are
     /// kept: a disconnect has to revoke them.
     async fn require_reconnect(
         &self,

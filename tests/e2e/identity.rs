@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::stack::Workspace;
+use crate::stack::{Workspace, see};
 
 #[tokio::test]
 async fn jwts_that_are_not_this_issuers_for_this_api_are_refused_at_the_gateway() {
@@ -72,6 +72,7 @@ async fn wrong_api_keys_get_401_and_a_live_one_reaches_its_own_app_only() {
         acme.call(Method::DELETE, &path, &admin, None)
             .await
             .expect(204);
+        see(&made.text("key"));
         made.text("key")
     };
     for wrong in ["", "x", &altered, &removed, &user, &admin] {

@@ -95,7 +95,9 @@ impl Workspace {
                 .header("content-type", "application/json"),
         )
         .await;
-        answer.expect(200).text("token")
+        let token = answer.expect(200).text("token");
+        see(&token);
+        token
     }
 
     /// The owner's token.
@@ -364,7 +366,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(
 }
 
 /// Remembers a secret for the search that follows these tests.
-fn see(secret: &str) {
+pub(crate) fn see(secret: &str) {
     let mut file = OpenOptions::new()
         .append(true)
         .create(true)

@@ -184,6 +184,14 @@ async fn an_apps_back_end_and_an_admin_can_disconnect_a_user() {
         .send(Call::delete(&path))
         .await
         .expect_problem(401, "unauthenticated");
+    let status = Call::get("/v1/users/alice/connections");
+    world
+        .send(status.clone())
+        .await
+        .expect_problem(401, "unauthenticated");
+    let status = world.send(status.bearer(&key)).await.expect_status(200);
+    assert_eq!(status.body["items"][0]["status"], "connected");
+    assert_eq!(status.body["items"][0].get("access_token"), None);
     world
         .send(Call::delete(&path).bearer(&key))
         .await

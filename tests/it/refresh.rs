@@ -19,11 +19,11 @@ async fn connected() -> (World, String) {
 async fn the_sweep_refreshes_what_is_due_ahead_of_its_expiry() {
     let (world, connector) = connected().await;
     let first = world.token("alice", &connector).await;
-    world.pass(3600 - 13 * 60);
+    world.pass(3600 - 14 * 60);
     assert_eq!(
         world.tick().await,
         json!({}),
-        "a fifth of the hour is 12 minutes"
+        "a fifth of the hour is 12 minutes, and a minute is looked ahead"
     );
     world.pass(60);
     assert_eq!(world.tick().await, json!({"refreshed": 1}));

@@ -1,5 +1,8 @@
 //! One disconnect, whoever asked for it.
 
+use std::time::Duration;
+
+use shared::crypto::hash::random_fraction;
 use shared::domain::connection::{Connection, ConnectionKey, RevocationOutcome};
 use shared::domain::event::Change;
 use shared::domain::time::Timestamp;
@@ -12,6 +15,7 @@ use crate::revoke::{Settled, revoke};
 
 /// How often a disconnect starts over because a refresh or a reconnect came in between.
 const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a disconnect came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,22 +34,35 @@ pub(crate) async fn disconnect(
     state: &State,
     key: &ConnectionKey,
 ) -> Result<Disconnected, Problem> {
-    for _ in 0..TRIES {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
         let connection = state.connections.connection(key).await?;
         let Some(connection) = connection.filter(|connection| !connection.status.is_gone()) else {
             return Ok(Disconnected::Before);
         };
-        let now = state.clock.now();
-        match stop(state, &connection, now).await? {
-            Stopped::Changed => {}
-            Stopped::Settled => return Ok(Disconnected::Settled(RevocationOutcome::Unsupported)),
-            Stopped::ToRevoke(revocation) => return Ok(tell_provider(state, &revocation).await),
+        match stop(state, &connection, state.clock.now()).await {
+            Ok(Stopped::Settled) => {
+                return Ok(Disconnected::Settled(RevocationOutcome::Unsupported));
+            }
+            Ok(Stopped::ToRevoke(revocation)) => {
+                return Ok(tell_provider(state, &revocation).await);
+            }
+            Ok(Stopped::Changed) if tries > 0 => {}
+            Ok(Stopped::Changed) => {
+                let detail = "the connection keeps changing; try again";
+                return Err(Problem::new(Code::Conflict, detail));
+            }
+            // A transaction that met a refresh's write is refused without saying more.
+            Err(StoreError::Unavailable(_)) if tries > 0 => {
+                state
+                    .clock
+                    .sleep(PAUSE.mul_f64(random_fraction(&*state.entropy)))
+                    .await;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(Problem::new(
-        Code::Conflict,
-        "the connection keeps changing; try again",
-    ))
 }
 
 /// What stopping the hand-out came to.

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use shared::catalogue;
+use shared::connector_client::ConnectorClient;
 use shared::domain::connection::RevocationOutcome;
-use shared::domain::connector::Connector;
 use shared::domain::token::RevocationAnswer;
 use shared::http::problem::Problem;
-use shared::ports::{ClientCredentials, DueWork, Revocation};
+use shared::ports::{DueWork, Revocation};
 
 use crate::State;
 
@@ -71,50 +70,28 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         Some(connector) if connector.generation == revocation.connector_generation => connector,
         _ => return Ok(RevocationAnswer::Unsupported),
     };
-    match open(state, &connector, revocation).await? {
-        Some((provider, client, tokens)) => {
-            Ok(state.providers.revoke(&provider, &client, &tokens).await)
-        }
-        None => Ok(RevocationAnswer::Unsupported),
-    }
-}
-
-type Opened = (
-    shared::domain::provider::Provider,
-    ClientCredentials,
-    shared::domain::token::TokenSet,
-);
-
-/// `None` when what is sealed does not open: a token nobody can read needs no revocation that
-/// anybody could make.
-async fn open(
-    state: &State,
-    connector: &Connector,
-    revocation: &Revocation,
-) -> Result<Option<Opened>, Problem> {
-    let keys = state.vault.keys(&revocation.key.workspace).await?;
+    let keys = state.vault.keys(&key.workspace).await?;
     let tokens = keys.open_tokens_of(
         &revocation.connection,
         revocation.generation,
         &revocation.sealed,
     );
-    let client_secret = keys.open_client_secret(connector);
-    let provider = catalogue::resolve(&connector.provider, &connector.config, state.address_rules);
-    match (tokens, client_secret, provider) {
-        (Ok(tokens), Ok(client_secret), Ok(provider)) => {
-            let client = ClientCredentials {
-                client_id: connector.client_id.clone(),
-                client_secret,
-            };
-            Ok(Some((provider, client, tokens)))
+    let client = ConnectorClient::open(&connector, &keys, state.address_rules);
+    match (tokens, client) {
+        (Ok(tokens), Ok(client)) => {
+            let answer = state
+                .providers
+                .revoke(&client.provider, &client.credentials, &tokens);
+            Ok(answer.await)
         }
-        (tokens, client_secret, provider) => {
+        // A token that nobody can read needs no revocation that anybody could make.
+        (tokens, client) => {
             tracing::error!(
                 connection.id = %revocation.connection,
-                tokens = ?tokens.err(), client_secret = ?client_secret.err(), provider = ?provider.err(),
+                tokens = ?tokens.err(), client = ?client.err(),
                 "a grant cannot be revoked"
             );
-            Ok(None)
+            Ok(RevocationAnswer::Unsupported)
         }
     }
 }

@@ -2,15 +2,15 @@
 //! nothing is stored before the last of them.
 
 use axum::extract::{self, Path};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::ids::SessionId;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Redirected, Returned, SessionToken, Stage, cookie_name,
 };
-use shared::http::page::{Page, harden};
+use shared::http::page::{self, FlowCookie, Page, unavailable};
 use shared::http::problem::{OutcomeName, Problem};
 use shared::http::request::Query;
 use shared::ports::SessionField;
@@ -51,13 +51,6 @@ const MIXED_UP: Page = Page {
     title: "The answer came from somewhere else",
     text: "It is not from the provider you were sent to, so nothing was connected. Go back to the app and press Connect again.",
 };
-const BUSY: Page = Page {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "temporarily_unavailable",
-    title: "Something is busy",
-    text: "Wait a moment, then load this page again.",
-};
-
 pub(crate) async fn callback(
     extract::State(state): extract::State<State>,
     Path(connector): Path<String>,
@@ -198,25 +191,7 @@ fn back_to_app(session: &AuthorizationSession, status: &'static str, code: &str)
     url.query_pairs_mut()
         .append_pair("status", status)
         .append_pair("code", code);
-    let clear = format!(
-        "{}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
-        cookie_name(&session.id)
-    );
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    harden(response.headers_mut());
-    let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
-    response
-        .headers_mut()
-        .insert(header::LOCATION, value(url.as_str()));
-    response
-        .headers_mut()
-        .insert(header::SET_COOKIE, value(&clear));
+    let mut response = page::redirect(&url, &FlowCookie::Clear(&session.id));
     response.extensions_mut().insert(OutcomeName(status));
     response
-}
-
-/// The error is logged on its way into the problem; the browser sees a page.
-fn unavailable(error: impl Into<Problem>) -> Page {
-    let _logged: Problem = error.into();
-    BUSY
 }

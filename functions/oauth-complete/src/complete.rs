@@ -6,14 +6,13 @@ use axum::extract;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::catalogue;
+use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::{hash, matches};
 use shared::crypto::vault::WorkspaceKeys;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::Connector;
 use shared::domain::handout::missing_scopes;
 use shared::domain::ids::{ConnectionId, ConnectorId};
-use shared::domain::provider::Provider;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
@@ -22,7 +21,7 @@ use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
 use shared::http::respond;
-use shared::ports::{ClientCredentials, CodeGrant, SessionField};
+use shared::ports::{CodeGrant, SessionField};
 
 use crate::State;
 use crate::connect::connect;
@@ -47,8 +46,7 @@ struct Completed<'a> {
 /// What a code is redeemed with.
 pub(crate) struct Redemption {
     pub(crate) connector: Connector,
-    pub(crate) provider: Provider,
-    pub(crate) client: ClientCredentials,
+    pub(crate) client: ConnectorClient,
     pub(crate) keys: std::sync::Arc<WorkspaceKeys>,
 }
 
@@ -101,7 +99,11 @@ pub(crate) async fn complete(
     }
     let answer = state
         .providers
-        .exchange(&redemption.provider, &redemption.client, &grant)
+        .exchange(
+            &redemption.client.provider,
+            &redemption.client.credentials,
+            &grant,
+        )
         .await;
     let answer = match answer {
         Ok(answer) => answer,
@@ -181,23 +183,13 @@ async fn prepare(state: &State, session: &AuthorizationSession) -> Result<Redemp
         })
         .ok_or_else(connector_gone)?;
     let keys = state.vault.keys(&session.workspace).await?;
-    let client_secret = keys.open_client_secret(&connector).map_err(|error| {
-        tracing::error!(connector.id = %connector.id, error = %error, "client secret does not open");
-        internal()
-    })?;
-    let provider =
-        catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
-            .map_err(|error| {
-                tracing::error!(connector.id = %connector.id, error = %error, "connector's provider is unusable");
-                internal()
-            })?;
-    let client = ClientCredentials {
-        client_id: connector.client_id.clone(),
-        client_secret,
-    };
+    let client =
+        ConnectorClient::open(&connector, &keys, state.address_rules).map_err(|error| {
+            tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
+            Problem::new(Code::Internal, "the fault has been recorded")
+        })?;
     Ok(Redemption {
         connector,
-        provider,
         client,
         keys,
     })
@@ -240,7 +232,7 @@ async fn store(
     if answer.account.is_none() {
         answer.account = state
             .providers
-            .account(&redemption.provider, &answer.access_token)
+            .account(&redemption.client.provider, &answer.access_token)
             .await;
     }
     let connected = connect(state, session, redemption, answer).await;
@@ -325,8 +317,4 @@ fn being_completed() -> Problem {
         Code::Conflict,
         "the flow is being completed by another call",
     )
-}
-
-fn internal() -> Problem {
-    Problem::new(Code::Internal, "the fault has been recorded")
 }

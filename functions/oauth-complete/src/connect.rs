@@ -117,7 +117,7 @@ fn write_of(
             .clone()
             .or_else(|| kept.and_then(|connection| connection.account.clone())),
         due_at: next_refresh(
-            &redemption.provider.refresh,
+            &redemption.client.provider.refresh,
             validity,
             refreshable,
             now,

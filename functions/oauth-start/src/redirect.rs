@@ -1,15 +1,12 @@
 //! `GET /connect/{ticket}`: the browser goes to the provider, once.
 
 use axum::extract::{self, Path};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::StatusCode;
 use shared::catalogue;
 use shared::crypto::hash::{hash, matches, random_secret};
-use shared::domain::session::{
-    AuthorizationSession, Redirected, SESSION_LIFETIME, SessionToken, Stage, cookie_name,
-};
-use shared::http::page::{Page, harden};
-use shared::http::problem::Problem;
+use shared::domain::session::{AuthorizationSession, Redirected, SessionToken, Stage};
+use shared::http::page::{self, FlowCookie, Page, unavailable};
 use shared::oauth::{AuthorizeRequest, authorize_url, pkce};
 use shared::ports::SessionField;
 
@@ -20,12 +17,6 @@ const LINK_USED: Page = Page {
     code: "link_invalid",
     title: "This link no longer works",
     text: "A connect link works once and for ten minutes. Go back to the app and press Connect again.",
-};
-const TRY_AGAIN: Page = Page {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "temporarily_unavailable",
-    title: "Something is busy",
-    text: "Wait a moment, then load this page again.",
 };
 
 pub(crate) async fn redirect(
@@ -85,22 +76,10 @@ pub(crate) async fn redirect(
         pkce_challenge: challenge.as_deref(),
         login_hint: session.login_hint.as_deref(),
     });
-    let set_cookie = format!(
-        "{}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
-        cookie_name(&session.id),
-        cookie.expose(),
-        SESSION_LIFETIME.as_secs()
-    );
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    harden(response.headers_mut());
-    let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
-    response
-        .headers_mut()
-        .insert(header::LOCATION, value(location.as_str()));
-    response
-        .headers_mut()
-        .insert(header::SET_COOKIE, value(&set_cookie));
-    Ok(response)
+    Ok(page::redirect(
+        &location,
+        &FlowCookie::Set(&session.id, &cookie),
+    ))
 }
 
 /// The session of a ticket that has not been followed yet.
@@ -122,10 +101,4 @@ async fn live_session(state: &State, token: &SessionToken) -> Result<Authorizati
             | Stage::Ended => false,
         })
         .ok_or(LINK_USED)
-}
-
-/// The error is logged on its way into the problem; the browser sees a page.
-fn unavailable(error: impl Into<Problem>) -> Page {
-    let _logged: Problem = error.into();
-    TRY_AGAIN
 }

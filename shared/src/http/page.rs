@@ -1,9 +1,15 @@
 //! The few pages a browser sees when a connect flow ends with Grantry and not with the app.
 
+use std::fmt;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use url::Url;
 
-use super::problem::OutcomeName;
+use super::problem::{OutcomeName, Problem};
+use crate::domain::ids::SessionId;
+use crate::domain::secret::Secret;
+use crate::domain::session::{SESSION_LIFETIME, cookie_name};
 
 /// Sets what every answer to a browser carries (H-08): it is not kept, tells nobody where it
 /// came from, runs nothing, is shown in no frame and stays on TLS.
@@ -57,6 +63,52 @@ impl IntoResponse for Page {
         );
         response.extensions_mut().insert(OutcomeName(self.code));
         response
+    }
+}
+
+/// A store or KMS that did not answer. The error is logged on its way into the problem; the
+/// browser sees a page.
+pub fn unavailable(error: impl Into<Problem>) -> Page {
+    let _logged: Problem = error.into();
+    Page {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "temporarily_unavailable",
+        title: "Something is busy",
+        text: "Wait a moment, then load this page again.",
+    }
+}
+
+/// Sends the browser on, with the flow's cookie set or cleared (H-03, H-08).
+pub fn redirect(location: &Url, cookie: &FlowCookie<'_>) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    harden(response.headers_mut());
+    let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, value(location.as_str()));
+    headers.insert(header::SET_COOKIE, value(&cookie.to_string()));
+    response
+}
+
+/// The cookie that ties a flow to the browser it began in.
+#[derive(Clone, Copy, Debug)]
+pub enum FlowCookie<'a> {
+    /// Set for the session's time.
+    Set(&'a SessionId, &'a Secret),
+    /// Cleared.
+    Clear(&'a SessionId),
+}
+
+impl fmt::Display for FlowCookie<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (session, value, age) = match self {
+            Self::Set(session, secret) => (session, secret.expose(), SESSION_LIFETIME.as_secs()),
+            Self::Clear(session) => (session, "", 0),
+        };
+        let name = cookie_name(session);
+        write!(
+            f,
+            "{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}"
+        )
     }
 }
 

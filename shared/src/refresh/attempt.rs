@@ -4,20 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RefreshEngine, STORE_BUDGET};
-use crate::catalogue;
+use crate::connector_client::ConnectorClient;
 use crate::crypto::hash::random_fraction;
 use crate::crypto::vault::WorkspaceKeys;
 use crate::domain::connection::ReconnectReason;
 use crate::domain::connection::{CLOCK_SKEW, Connection, ConnectionStatus, LEASE, Lease};
 use crate::domain::connector::{Connector, ConnectorStatus};
-use crate::domain::provider::Provider;
 use crate::domain::refresh_policy::{MAX_PAUSE, SUSPECT_SETTLE, backoff, last_used, next_refresh};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet, Validity};
 use crate::events::{connection_event, reconnect_required};
-use crate::ports::{
-    ClientCredentials, FailedAttempt, LeaseWrite, RefreshedTokens, Revocation, StoreError,
-};
+use crate::ports::{FailedAttempt, LeaseWrite, RefreshedTokens, Revocation, StoreError};
 
 /// A misconfigured connector is asked again no sooner than this.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
@@ -56,8 +53,7 @@ pub(super) enum PauseCause {
 struct Prepared {
     keys: Arc<WorkspaceKeys>,
     tokens: TokenSet,
-    provider: Provider,
-    client: ClientCredentials,
+    client: ConnectorClient,
 }
 
 impl RefreshEngine {
@@ -84,7 +80,11 @@ impl RefreshEngine {
         };
         let answer = self
             .providers
-            .refresh(&prepared.provider, &prepared.client, &refresh_token)
+            .refresh(
+                &prepared.client.provider,
+                &prepared.client.credentials,
+                &refresh_token,
+            )
             .await;
         match answer {
             Ok(answer) => self.store(lease, &prepared, answer).await,
@@ -103,38 +103,29 @@ impl RefreshEngine {
         connection: &Connection,
         connector: &Connector,
     ) -> Result<Prepared, Outcome> {
-        let paused = |cause| Outcome::Paused {
-            until: self.clock.now(),
-            cause,
-        };
         let keys = self
             .vault
             .keys(&connection.key.workspace)
             .await
             .map_err(|error| {
                 tracing::error!(error = %error, "no key for the workspace");
-                paused(PauseCause::Keys)
+                Outcome::Paused {
+                    until: self.clock.now(),
+                    cause: PauseCause::Keys,
+                }
             })?;
-        let unreadable = |error| {
-            tracing::error!(connection.id = %connection.id, error = %error, "stored secret does not open");
+        let tokens = keys.open_tokens(connection).map_err(|error| {
+            tracing::error!(connection.id = %connection.id, error = %error, "stored tokens do not open");
             Outcome::Unreadable
-        };
-        let tokens = keys.open_tokens(connection).map_err(unreadable)?;
-        let client_secret = keys.open_client_secret(connector).map_err(unreadable)?;
-        let provider =
-            catalogue::resolve(&connector.provider, &connector.config, self.address_rules)
-                .map_err(|error| {
-                    tracing::error!(connector.id = %connector.id, error = %error, "connector's provider is unusable");
-                    paused(PauseCause::Provider)
-                })?;
-        let client = ClientCredentials {
-            client_id: connector.client_id.clone(),
-            client_secret,
-        };
+        })?;
+        let client =
+            ConnectorClient::open(connector, &keys, self.address_rules).map_err(|error| {
+                tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
+                Outcome::Unreadable
+            })?;
         Ok(Prepared {
             keys,
             tokens,
-            provider,
             client,
         })
     }
@@ -162,7 +153,7 @@ impl RefreshEngine {
             refreshable,
             granted_scopes,
             due_at: next_refresh(
-                &prepared.provider.refresh,
+                &prepared.client.provider.refresh,
                 validity,
                 refreshable,
                 last_used(connection),

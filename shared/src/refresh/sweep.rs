@@ -2,8 +2,8 @@
 //! the retry. Duplicate, lost and reordered runs change nothing: every entry is checked again
 //! under the connection's lease (H-79).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -22,6 +22,9 @@ use crate::ports::{DueWork, LeaseAnswer, StoreError};
 /// 5 s for the store, and the function is stopped after 15 s: being stopped between the two is
 /// what loses a rotated token.
 const START_WINDOW: Duration = Duration::from_secs(2);
+/// How often the sweep runs (the template's schedule). It looks this far ahead, so that what falls
+/// due between two runs is refreshed before and not after it is due.
+const PERIOD: Duration = Duration::from_secs(60);
 /// How many connections one run refreshes at a time.
 const CONCURRENCY: usize = 25;
 /// How many entries one read of a shard takes.
@@ -67,68 +70,78 @@ pub struct SweepReport {
     pub oldest_due: Option<Duration>,
 }
 
-/// Connectors read during one run, each once.
-type Connectors =
-    std::sync::Mutex<BTreeMap<(WorkspaceId, ConnectorId), Arc<OnceCell<Option<Connector>>>>>;
+/// What one run knows.
+struct Run {
+    /// On the monotonic clock; see [`START_WINDOW`].
+    last_start: Duration,
+    /// What is due before it is refreshed by this run.
+    horizon: Timestamp,
+    /// Connectors read so far, each once.
+    connectors: Mutex<BTreeMap<(WorkspaceId, ConnectorId), Arc<OnceCell<Option<Connector>>>>>,
+}
 
 impl RefreshEngine {
-    /// Works through what is due. No attempt begins later than
+    /// Works through what is due now or before the next run. No attempt begins later than
     /// [`START_WINDOW`] after the run did; what is left is the next run's.
     pub async fn sweep(&self) -> SweepReport {
-        let last_start = self.clock.monotonic() + START_WINDOW;
-        let connectors = Connectors::default();
+        let run = Run {
+            last_start: self.clock.monotonic() + START_WINDOW,
+            horizon: self.clock.now().after(PERIOD),
+            connectors: Mutex::default(),
+        };
         let mut report = SweepReport::default();
         for shard in 0..self.due.shards() {
-            loop {
-                if self.clock.monotonic() >= last_start {
-                    return report;
-                }
-                let now = self.clock.now();
-                let due = match self.due.due_refreshes(shard, now, PAGE).await {
-                    Ok(due) => due,
-                    Err(error) => {
-                        tracing::error!(shard, error = %error, "due entries could not be read");
-                        break;
-                    }
-                };
-                if let Some((work, _)) = due.first() {
-                    let age = now.since(work.due_at);
-                    report.oldest_due = report.oldest_due.max(Some(age));
-                }
-                let full_page = due.len() == PAGE as usize;
-                let outcomes: Vec<_> = stream::iter(due)
-                    .map(|(work, key)| self.refresh_due(work, key, &connectors, last_start))
-                    .buffer_unordered(CONCURRENCY)
-                    .filter_map(std::future::ready)
-                    .collect()
-                    .await;
-                // A page that only failed would be read again and again.
-                let progress = outcomes
-                    .iter()
-                    .any(|outcome| *outcome != DueOutcome::Failed);
-                for outcome in outcomes {
-                    *report.outcomes.entry(outcome).or_default() += 1;
-                }
-                if !full_page || !progress {
-                    break;
-                }
+            if let Err(error) = self.sweep_shard(shard, &run, &mut report).await {
+                tracing::error!(shard, error = %error, "due entries could not be read");
             }
         }
         report
+    }
+
+    async fn sweep_shard(
+        &self,
+        shard: u32,
+        run: &Run,
+        report: &mut SweepReport,
+    ) -> Result<(), StoreError> {
+        // Each connection once a run: what stays or comes back within the horizon is the next's.
+        let mut seen = BTreeSet::new();
+        while self.clock.monotonic() < run.last_start {
+            let mut due = self.due.due_refreshes(shard, run.horizon, PAGE).await?;
+            let full_page = due.len() == PAGE as usize;
+            due.retain(|(work, _)| seen.insert(work.id.clone()));
+            if let Some((work, _)) = due.first() {
+                let age = self.clock.now().since(work.due_at);
+                report.oldest_due = report.oldest_due.max(Some(age));
+            }
+            let nothing_new = due.is_empty();
+            let outcomes: Vec<_> = stream::iter(due)
+                .map(|(work, key)| self.refresh_due(work, key, run))
+                .buffer_unordered(CONCURRENCY)
+                .filter_map(std::future::ready)
+                .collect()
+                .await;
+            for outcome in outcomes {
+                *report.outcomes.entry(outcome).or_default() += 1;
+            }
+            if !full_page || nothing_new {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn refresh_due(
         &self,
         work: DueWork,
         key: ConnectionKey,
-        connectors: &Connectors,
-        last_start: Duration,
+        run: &Run,
     ) -> Option<DueOutcome> {
-        if self.clock.monotonic() >= last_start {
+        if self.clock.monotonic() >= run.last_start {
             return None;
         }
         let outcome = self
-            .work_off(&work, &key, connectors)
+            .work_off(&work, &key, run)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(due.id = work.id, error = %error, "due entry stays");
@@ -141,11 +154,11 @@ impl RefreshEngine {
         &self,
         work: &DueWork,
         key: &ConnectionKey,
-        connectors: &Connectors,
+        run: &Run,
     ) -> Result<DueOutcome, StoreError> {
         let id =
             ConnectionId::parse(work.id.as_str()).map_err(|_| StoreError::Corrupt("due entry"))?;
-        let connector = self.connector(key, connectors).await?;
+        let connector = self.connector(key, run).await?;
         let now = self.clock.now();
         let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
         let answer = self
@@ -154,9 +167,10 @@ impl RefreshEngine {
             .await?;
         let (outcome, due_at) = match answer {
             LeaseAnswer::Gone => (DueOutcome::Gone, None),
-            LeaseAnswer::NotNow(current) => later(&current, now),
+            LeaseAnswer::NotNow(current) => later(&current, now, run.horizon),
             LeaseAnswer::Granted(lease) => {
-                let stale = lease.connection.id != id || lease.connection.due_at > Some(now);
+                let stale =
+                    lease.connection.id != id || lease.connection.due_at > Some(run.horizon);
                 match connector {
                     Some(connector) if !stale => {
                         self.attempt_due(&self.attempt(&lease, &connector).await, now)
@@ -206,13 +220,14 @@ impl RefreshEngine {
     async fn connector(
         &self,
         key: &ConnectionKey,
-        connectors: &Connectors,
+        run: &Run,
     ) -> Result<Option<Connector>, StoreError> {
         let place = (key.workspace.clone(), key.connector.clone());
         let cell = {
-            let mut known = connectors
+            let mut known = run
+                .connectors
                 .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+                .unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(place).or_default())
         };
         let read = || self.registry.connector(&key.workspace, &key.connector);
@@ -221,9 +236,13 @@ impl RefreshEngine {
 }
 
 /// When an entry whose connection is leased, paused or already fresh is due again.
-fn later(current: &Connection, now: Timestamp) -> (DueOutcome, Option<Timestamp>) {
+fn later(
+    current: &Connection,
+    now: Timestamp,
+    horizon: Timestamp,
+) -> (DueOutcome, Option<Timestamp>) {
     match current.due_at {
-        Some(due_at) if due_at > now => (DueOutcome::NotDue, Some(due_at)),
+        Some(due_at) if due_at > horizon => (DueOutcome::NotDue, Some(due_at)),
         _ => {
             let lease_over = now.after(LEASE + CLOCK_SKEW);
             let next = current.next_attempt_at.map_or(lease_over, |at| at.max(now));

@@ -289,3 +289,19 @@ async fn a_store_that_cannot_be_reached_is_unavailable() {
         .await;
     assert!(matches!(answer, Err(StoreError::Unavailable(_))));
 }
+
+#[tokio::test]
+async fn what_the_index_shows_too_long_is_not_listed() {
+    let (_, engine) = engine().await;
+    let store = &engine.store;
+    let read = connected(store, "u1").await;
+    // The index lags: the table has the tombstone, the index still the connection.
+    tamper(&engine, "status", AttributeValue::S("disconnected".into())).await;
+    tamper(&engine, "outcome", AttributeValue::S("revoked".into())).await;
+    tamper(&engine, "since", AttributeValue::N("1".into())).await;
+    let (of, connector) = (&read.key.workspace, &read.key.connector);
+    let page = store.of_connector(of, connector, None, 5).await.unwrap();
+    assert!(page.items.is_empty() && page.next.is_none());
+    let found = store.by_id(of, connector, &read.id).await.unwrap();
+    assert_eq!(found, None);
+}

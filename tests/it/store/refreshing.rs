@@ -13,6 +13,7 @@ use super::{AnyStore, facts};
 facts! {
     h44_tokens_their_times_and_the_end_of_the_lease_are_one_write
     h68_a_store_whose_answer_was_lost_is_written_when_repeated
+    f37_a_worker_that_thaws_before_its_successor_has_stored_loses_no_tokens
     h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens
     h62_tokens_are_stored_over_the_leased_generation_only
     h63_a_disconnect_fences_a_refresh_in_flight
@@ -89,15 +90,29 @@ async fn h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens(store: &dy
     connected(store, "u1").await;
     let late = leased(store, "u1", "a1", at(0)).await;
     let second = leased(store, "u1", "a2", at(20)).await;
-    // Taken over, not yet stored: already refused.
-    let standing = refused_by(refresh(store, &late, "old", 21).await);
-    assert_eq!(standing.generation, 1);
     assert!(is_written(&refresh(store, &second, "new", 22).await));
     let standing = refused_by(refresh(store, &late, "old", 23).await);
     assert_eq!(
         (standing.generation, standing.sealed),
         (2, Some(b"new".to_vec()))
     );
+}
+
+async fn f37_a_worker_that_thaws_before_its_successor_has_stored_loses_no_tokens(
+    store: &dyn AnyStore,
+) {
+    connected(store, "u1").await;
+    let thawed = leased(store, "u1", "a1", at(0)).await;
+    let second = leased(store, "u1", "a2", at(20)).await;
+    assert!(is_written(&refresh(store, &thawed, "thawed", 21).await));
+    // Its successor learns of it and changes nothing.
+    let failure = FailedAttempt::Pause {
+        next_attempt_at: at(60),
+    };
+    let standing = refused_by(store.record_failure(&second, &failure).await.unwrap());
+    assert_eq!((standing.generation, standing.failures), (2, 0));
+    let standing = refused_by(refresh(store, &second, "second", 22).await);
+    assert_eq!(standing.sealed, Some(b"thawed".to_vec()));
 }
 
 async fn h62_tokens_are_stored_over_the_leased_generation_only(store: &dyn AnyStore) {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod demo_app;
+#[cfg(feature = "dynamo")]
 pub mod dynamo;
 pub mod entropy;
 pub mod fake_as;

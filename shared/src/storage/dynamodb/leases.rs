@@ -1,10 +1,11 @@
 //! What one attempt does to one connection: take the lease, then end it in one of four ways.
 //!
-//! Every write under a lease requires that the lease is still the attempt's own. A lease that
-//! ran out and was taken over, a disconnect and a reconnect all remove that owner, so a worker
-//! that comes late changes nothing (H-62, H-63). What the counters become is computed from the
-//! connection the lease answered with: nobody else moves them while the owner stands, and a
-//! write that is sent twice counts once.
+//! Tokens are stored over the leased generation of a live connection (H-62, H-63), whoever holds
+//! the lease by then: a worker that was frozen beyond its lease still has what the provider
+//! issued, and refusing it could lose the grant (F37). Every other write requires that the lease
+//! is still the attempt's own, so a worker that comes late with less than tokens changes
+//! nothing. What the counters become is computed from the connection the lease answered with:
+//! nobody else moves them while the owner stands, and a write that is sent twice counts once.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
@@ -82,7 +83,7 @@ impl DynamoStore {
     ) -> Result<LeaseWrite, StoreError> {
         let next = lease.connection.generation.saturating_add(1);
         let validity = tokens.validity;
-        let change = owned_and_live(lease)
+        let change = live_as_leased(Expression::new(), lease)
             .set(attr::STATUS, value::text(status::ACTIVE))
             .set(attr::SEALED, value::bytes(&tokens.sealed))
             .set(attr::GENERATION, value::number(next))
@@ -145,7 +146,7 @@ impl DynamoStore {
     ) -> Result<LeaseWrite, StoreError> {
         const CONNECTION: usize = 0;
         // The sealed tokens stay: a later disconnect still has to revoke them.
-        let change = owned_and_live(lease)
+        let change = live_as_leased(owned(lease), lease)
             .set(attr::STATUS, value::text(status::RECONNECT_REQUIRED))
             .set(attr::REASON, value::text(reason.as_str()))
             .set(attr::SINCE, value::time(since))
@@ -194,8 +195,8 @@ fn owned(lease: &Lease) -> Expression {
     Expression::new().equals(attr::LEASE_OWNER, value::text(lease.attempt.as_str()))
 }
 
-fn owned_and_live(lease: &Lease) -> Expression {
-    owned(lease)
+fn live_as_leased(change: Expression, lease: &Lease) -> Expression {
+    change
         .equals(attr::GENERATION, value::number(lease.connection.generation))
         .one_of(attr::STATUS, &LIVE)
 }

@@ -29,11 +29,12 @@ pub(crate) fn page(status: StatusCode, title: &str, main: &str) -> Response {
          </main>\n</body>\n</html>\n"
     );
     // No script runs on these pages, nothing may frame them, and a URL that carries a code
-    // must not reach another site as a referrer. `form-action` stays open: browsers apply it
+    // must not reach another site as a referrer (with `no-referrer`, browsers would also say
+    // nothing of where a form was posted from). `form-action` stays open: browsers apply it
     // to the redirect that answers a form as well.
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ];
     (status, headers, Html(document)).into_response()

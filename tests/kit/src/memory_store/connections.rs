@@ -165,7 +165,8 @@ impl Connections for MemoryStore {
     ) -> Result<LeaseWrite, StoreError> {
         let leased = lease.connection.generation;
         let mut state = self.state();
-        let Some(kept) = state.held_by(lease).filter(|kept| kept.is_live_at(leased)) else {
+        let kept = state.connections.get_mut(&lease.connection.key);
+        let Some(kept) = kept.filter(|kept| kept.is_live_at(leased)) else {
             return Ok(state.refusal(lease, |kept| kept.is_live_at(leased + 1)));
         };
         let connection = &mut kept.connection;

@@ -1,0 +1,51 @@
+//! A connector made ready to talk to its provider: endpoints filled in, client secret opened.
+
+use crate::catalogue::{self, ConfigError};
+use crate::crypto::envelope::OpenError;
+use crate::crypto::vault::WorkspaceKeys;
+use crate::domain::address::AddressRules;
+use crate::domain::connector::Connector;
+use crate::domain::provider::Provider;
+use crate::ports::ClientCredentials;
+
+/// What every request to a connector's provider needs.
+#[derive(Clone, Debug)]
+pub struct ConnectorClient {
+    /// The provider with its endpoints.
+    pub provider: Provider,
+    /// The connector's client there.
+    pub credentials: ClientCredentials,
+}
+
+/// Why a connector cannot talk to its provider. Not the fault of anybody who calls.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Its client secret does not open.
+    #[error("the client secret does not open")]
+    Secret(#[from] OpenError),
+    /// Its configuration does not fit its provider any more.
+    #[error("the configuration does not fit the provider")]
+    Config(#[from] ConfigError),
+}
+
+impl ConnectorClient {
+    /// Makes `connector` ready.
+    ///
+    /// # Errors
+    /// [`Unusable`], which an admin has to look at.
+    pub fn open(
+        connector: &Connector,
+        keys: &WorkspaceKeys,
+        rules: AddressRules,
+    ) -> Result<Self, Unusable> {
+        let provider = catalogue::resolve(&connector.provider, &connector.config, rules)?;
+        let credentials = ClientCredentials {
+            client_id: connector.client_id.clone(),
+            client_secret: keys.open_client_secret(connector)?,
+        };
+        Ok(Self {
+            provider,
+            credentials,
+        })
+    }
+}
