@@ -1,10 +1,11 @@
 //! What every Grantry function shares.
 //!
-//! Modules import only to the left of this line:
-//! `domain <- ports <- catalogue, oauth, crypto, storage, events <- connector_client, refresh <-
+//! Modules import only to the left of this line, and less than that: docs/ARCHITECTURE.md has
+//! the map, and a test that reads it.
+//! `domain <- ports <- catalogue, crypto, oauth, storage <- events, connector_client <- refresh <-
 //! http <- runtime`.
-//! The domain knows no clock, network, AWS or HTTP; only the adapters
-//! (`oauth::http_client`, `crypto::kms`, `storage::dynamodb`, `runtime`) do.
+//! The domain knows no clock, network, AWS or HTTP; only the adapters (`crypto::kms`,
+//! `events::eventbridge`, `oauth::http_client`, `storage::dynamodb`, `runtime`) do.
 
 pub mod catalogue;
 pub mod connector_client;

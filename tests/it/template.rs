@@ -1,0 +1,288 @@
+//! infra/template.yaml and the code, where the two must say the same: routes, tables, variables.
+//!
+//! The template is read as lines. It is written in one style throughout, and whoever breaks the
+//! style breaks these tests and not a deployment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
+use shared::runtime::config::Config;
+use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
+use testkit::clock::ManualClock;
+use testkit::dynamo::LocalDynamo;
+
+use crate::tidy::source::{code, read};
+use crate::world::{Call, World};
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// The template's resources by their logical ids.
+struct Template(BTreeMap<String, Vec<String>>);
+
+/// One route, as `GET /v1/providers`, and the crate whose function answers it.
+type Route = (String, String);
+
+impl Template {
+    fn read() -> Self {
+        let text = read("infra/template.yaml");
+        let (_, text) = text.split_once("\nResources:\n").unwrap();
+        let (text, _) = text.split_once("\nOutputs:\n").unwrap();
+        let mut resources: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut current = String::new();
+        let lines = text.lines().filter(|line| {
+            let line = line.trim_start();
+            !line.is_empty() && !line.starts_with('#')
+        });
+        for line in lines {
+            match line.strip_prefix("  ") {
+                Some(id) if !id.starts_with(' ') => current = id.trim_end_matches(':').into(),
+                _ => resources
+                    .entry(current.clone())
+                    .or_default()
+                    .push(line.trim().into()),
+            }
+        }
+        Self(resources)
+    }
+
+    /// What stands behind a name in a resource.
+    #[track_caller]
+    fn value(&self, id: &str, name: &str) -> &str {
+        let mut lines = self.0[id].iter();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap_or_else(|| panic!("{id} has no {name}"))
+    }
+
+    fn of_type(&self, kind: &str) -> Vec<&str> {
+        let resources = self.0.keys().map(String::as_str);
+        resources
+            .filter(|id| self.value(id, "Type") == kind)
+            .collect()
+    }
+
+    /// The routes; each stands for the function that its integration names.
+    fn routes(&self) -> BTreeMap<Route, bool> {
+        let routes = self.of_type("AWS::ApiGatewayV2::Route").into_iter();
+        routes
+            .map(|id| {
+                let target = self.value(id, "Target");
+                let integration = target
+                    .strip_prefix("!Sub integrations/${")
+                    .unwrap()
+                    .trim_end_matches('}');
+                let function = self.value(integration, "IntegrationUri");
+                let function = function
+                    .strip_prefix("!GetAtt ")
+                    .unwrap()
+                    .trim_end_matches(".Arn");
+                let built = self.value(function, "CodeUri");
+                let built = built
+                    .strip_prefix("../target/lambda/")
+                    .unwrap()
+                    .trim_end_matches('/');
+                let route = (self.value(id, "RouteKey").to_owned(), built.to_owned());
+                (route, self.value(id, "AuthorizationType") == "JWT")
+            })
+            .collect()
+    }
+}
+
+/// The routes that the functions' routers are made of.
+fn routers() -> BTreeSet<Route> {
+    let mut routes = BTreeSet::new();
+    for file in code(&["functions"]) {
+        let function = file.path.split('/').nth(1).unwrap();
+        for rest in file.text.split(".route(").skip(1) {
+            let (_, rest) = rest.split_once('"').unwrap();
+            let (path, rest) = rest.split_once('"').unwrap();
+            let end = rest.find(".route(").or_else(|| rest.find(".with_state("));
+            let handlers = &rest[..end.unwrap_or(rest.len())];
+            let methods = METHODS.iter().filter(|method| {
+                let call = format!("{}(", method.to_lowercase());
+                handlers.contains(&format!(" {call}")) || handlers.contains(&format!(".{call}"))
+            });
+            routes.extend(methods.map(|method| (format!("{method} {path}"), function.to_owned())));
+        }
+    }
+    routes
+}
+
+#[test]
+fn the_gateway_has_the_routers_routes_and_sends_each_to_its_function() {
+    let routes: BTreeSet<_> = Template::read().routes().into_keys().collect();
+    assert!(routes.len() > 20, "{routes:?}");
+    assert_eq!(routes, routers());
+}
+
+#[tokio::test]
+async fn the_routers_answer_the_gateways_routes_and_no_other_method() {
+    let world = World::start().await;
+    let routes = Template::read().routes();
+    let keys: BTreeMap<_, _> = routes
+        .iter()
+        .map(|((key, _), jwt)| (key.as_str(), *jwt))
+        .collect();
+    let paths: BTreeSet<_> = keys
+        .keys()
+        .map(|key| key.split_once(' ').unwrap().1)
+        .collect();
+    for path in paths {
+        let somewhere = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "x1" } else { part });
+        let somewhere = somewhere.collect::<Vec<_>>().join("/");
+        for method in METHODS {
+            let answer = world.send(call(method, &somewhere)).await;
+            let code = answer.body["code"].as_str().unwrap_or_default();
+            match keys.get(format!("{method} {path}").as_str()) {
+                // The function does not rely on the authorizer having been there.
+                Some(true) => assert_eq!(code, "unauthenticated", "{method} {path}"),
+                Some(false) => {
+                    assert_ne!(code, "method_not_allowed", "{method} {path}");
+                    assert_ne!(
+                        answer.body["detail"], "there is no such path",
+                        "{method} {path}"
+                    );
+                }
+                None => assert_eq!(code, "method_not_allowed", "{method} {path}"),
+            }
+        }
+    }
+}
+
+fn call(method: &str, path: &str) -> Call {
+    match method {
+        "GET" => Call::get(path),
+        "POST" => Call::post(path),
+        "PUT" => Call::put(path),
+        "PATCH" => Call::patch(path),
+        "DELETE" => Call::delete(path),
+        other => panic!("no call with {other}"),
+    }
+}
+
+/// What a table is made of, in words: keys, index, projection, time to live.
+fn declared(template: &Template, table: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    for line in &template.0[table] {
+        let member = |name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}: "))?;
+            Some(rest.split([',', '}']).next().unwrap_or_default())
+        };
+        let attribute = member("AttributeName").unwrap_or_default();
+        if let Some(kind) = member("KeyType") {
+            parts.push(format!("{kind} {attribute}"));
+        } else if let Some(index) = member("IndexName") {
+            parts.push(format!("index {index}"));
+        } else if let Some(projection) = member("ProjectionType") {
+            parts.push(projection.to_owned());
+        } else if line.starts_with("TimeToLiveSpecification: ") {
+            parts.push(format!(
+                "{attribute} {}",
+                member("Enabled").unwrap_or_default()
+            ));
+        } else if let Some(kind) = member("AttributeType") {
+            assert_eq!(kind, "S", "{table}: {line}");
+        }
+    }
+    parts
+}
+
+#[test]
+fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
+    let template = Template::read();
+    let keys = [format!("HASH {PK}"), format!("RANGE {SK}")];
+    let index = [
+        format!("index {BY_CONNECTOR}"),
+        format!("HASH {GSI_PK}"),
+        format!("RANGE {GSI_SK}"),
+        "KEYS_ONLY".into(),
+    ];
+    let ttl = [format!("{TTL} true")];
+    let expected = BTreeMap::from([
+        ("ConnectionsTable", [&keys[..], &index, &ttl].concat()),
+        ("DueTable", keys.to_vec()),
+        ("KeysTable", keys.to_vec()),
+        ("RegistryTable", keys.to_vec()),
+        ("SessionsTable", [&keys[..], &ttl].concat()),
+    ]);
+    let tables = template.of_type("AWS::DynamoDB::Table").into_iter();
+    let found: BTreeMap<_, _> = tables
+        .map(|table| (table, declared(&template, table)))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+/// The store's tests are worth what the tables they run on are.
+#[tokio::test]
+async fn the_store_is_tested_on_the_templates_tables() {
+    let template = Template::read();
+    let engine = LocalDynamo::start(&ManualClock::new(), 1).await;
+    let tables = &engine.tables;
+    for (id, name) in [
+        ("ConnectionsTable", &tables.connections),
+        ("DueTable", &tables.due),
+        ("KeysTable", &tables.keys),
+        ("RegistryTable", &tables.registry),
+        ("SessionsTable", &tables.sessions),
+    ] {
+        let asked = engine.client.describe_table().table_name(name).send().await;
+        let table = asked.unwrap().table.unwrap();
+        let mut parts = in_words(table.key_schema());
+        for index in table.global_secondary_indexes() {
+            parts.push(format!("index {}", index.index_name().unwrap()));
+            parts.extend(in_words(index.key_schema()));
+            let projection = index.projection().unwrap().projection_type();
+            parts.push(projection.map(ProjectionType::as_str).unwrap().to_owned());
+        }
+        let asked = engine
+            .client
+            .describe_time_to_live()
+            .table_name(name)
+            .send()
+            .await;
+        let ttl = asked.unwrap().time_to_live_description;
+        let ttl = ttl.and_then(|it| it.attribute_name);
+        parts.extend(ttl.map(|attribute| format!("{attribute} true")));
+        assert_eq!(parts, declared(&template, id), "{id}");
+    }
+}
+
+fn in_words(keys: &[KeySchemaElement]) -> Vec<String> {
+    let keys = keys.iter();
+    keys.map(|key| format!("{} {}", key.key_type().as_str(), key.attribute_name()))
+        .collect()
+}
+
+#[test]
+fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
+    let text = read("infra/template.yaml");
+    let names = text
+        .lines()
+        .map(str::trim)
+        .filter_map(|line| line.split_once(": "));
+    let told: BTreeSet<_> = names
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("GRANTRY_"))
+        .collect();
+    let asked = Mutex::new(BTreeSet::new());
+    let config = Config::read(|name| {
+        asked.lock().unwrap().insert(name.to_owned());
+        // Lambda itself sets what has not our prefix.
+        let known = told.contains(name) || name.starts_with("AWS_LAMBDA_");
+        let value = match name {
+            "GRANTRY_PUBLIC_URL" => "https://api.example",
+            "GRANTRY_LOCAL_HTTP" => "false",
+            _ => "x",
+        };
+        known.then(|| value.to_owned())
+    });
+    assert!(config.is_ok(), "{config:?}");
+    let asked = asked.into_inner().unwrap();
+    let asked = asked
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("GRANTRY_"));
+    assert_eq!(asked.collect::<BTreeSet<_>>(), told);
+}
