@@ -77,8 +77,11 @@ struct Run {
     /// What is due before it is refreshed by this run.
     horizon: Timestamp,
     /// Connectors read so far, each once.
-    connectors: Mutex<BTreeMap<(WorkspaceId, ConnectorId), Arc<OnceCell<Option<Connector>>>>>,
+    connectors: Mutex<BTreeMap<(WorkspaceId, ConnectorId), ReadOnce>>,
 }
+
+/// A connector that is read by whoever needs it first.
+type ReadOnce = Arc<OnceCell<Option<Connector>>>;
 
 impl RefreshEngine {
     /// Works through what is due now or before the next run. No attempt begins later than
