@@ -8,6 +8,7 @@ mod isolation;
 mod kms;
 mod lookup;
 mod refresh;
+mod requests;
 mod secrets;
 mod store;
 mod telemetry;

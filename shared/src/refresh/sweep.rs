@@ -168,56 +168,43 @@ impl RefreshEngine {
             .connections
             .acquire_lease(key, &attempt, now, now.after(LEASE))
             .await?;
-        let (outcome, due_at) = match answer {
-            LeaseAnswer::Gone => (DueOutcome::Gone, None),
+        let (outcome, entry) = match answer {
+            LeaseAnswer::Gone => (DueOutcome::Gone, Entry::Over),
             LeaseAnswer::NotNow(current) => later(&current, now, run.horizon),
             LeaseAnswer::Granted(lease) => {
                 let stale =
                     lease.connection.id != id || lease.connection.due_at > Some(run.horizon);
                 match connector {
                     Some(connector) if !stale => {
-                        self.attempt_due(&self.attempt(&lease, &connector).await, now)
+                        let outcome = self.attempt(&lease, &connector).await;
+                        attempted(&outcome, work, &lease.connection, now)
                     }
                     // The connector is gone and nobody can use the token; its deletion
                     // disconnects.
                     None => {
                         self.connections.release_lease(&lease).await?;
-                        (DueOutcome::Gone, None)
+                        (DueOutcome::Gone, Entry::Over)
                     }
                     Some(_) => {
                         self.connections.release_lease(&lease).await?;
                         // An entry of an earlier connection of the same user has no successor.
                         let same = lease.connection.id == id;
-                        (DueOutcome::NotDue, lease.connection.due_at.filter(|_| same))
+                        let due_at = lease.connection.due_at.filter(|_| same);
+                        (DueOutcome::NotDue, due_at.into())
                     }
                 }
             }
         };
-        if let Some(due_at) = due_at.filter(|at| *at != work.due_at) {
-            self.due.add_refresh(key, &id, due_at).await?;
-        }
-        if due_at != Some(work.due_at) {
-            self.due.remove_refresh(&id, work.due_at).await?;
+        match entry {
+            Entry::At(due_at) if due_at == work.due_at => {}
+            Entry::At(due_at) => {
+                self.due.add_refresh(key, &id, due_at).await?;
+                self.due.remove_refresh(&id, work.due_at).await?;
+            }
+            Entry::Over => self.due.remove_refresh(&id, work.due_at).await?,
+            Entry::Moved => {}
         }
         Ok(outcome)
-    }
-
-    fn attempt_due(&self, outcome: &Outcome, now: Timestamp) -> (DueOutcome, Option<Timestamp>) {
-        match outcome {
-            Outcome::Refreshed(_, connection) => (DueOutcome::Refreshed, connection.due_at),
-            Outcome::Superseded(connection) => (DueOutcome::NotDue, connection.due_at),
-            Outcome::Gone => (DueOutcome::Gone, None),
-            Outcome::ReconnectRequired(_) => (DueOutcome::ReconnectRequired, None),
-            Outcome::Paused { until, .. } => (
-                DueOutcome::Postponed,
-                Some((*until).max(now.after(Duration::from_secs(1)))),
-            ),
-            // For a person to look at; not every minute.
-            Outcome::Unreadable => (
-                DueOutcome::Postponed,
-                Some(now.after(Duration::from_secs(3600))),
-            ),
-        }
     }
 
     async fn connector(
@@ -238,21 +225,58 @@ impl RefreshEngine {
     }
 }
 
-/// When an entry whose connection is leased, paused or already fresh is due again.
-fn later(
-    current: &Connection,
+/// Where a due entry belongs after it was worked off.
+enum Entry {
+    /// Under this instant.
+    At(Timestamp),
+    /// Nowhere.
+    Over,
+    /// The attempt has moved it already.
+    Moved,
+}
+
+impl From<Option<Timestamp>> for Entry {
+    fn from(due_at: Option<Timestamp>) -> Self {
+        due_at.map_or(Self::Over, Self::At)
+    }
+}
+
+fn attempted(
+    outcome: &Outcome,
+    work: &DueWork,
+    leased: &Connection,
     now: Timestamp,
-    horizon: Timestamp,
-) -> (DueOutcome, Option<Timestamp>) {
+) -> (DueOutcome, Entry) {
+    match outcome {
+        Outcome::Refreshed(..) if leased.due_at == Some(work.due_at) => {
+            (DueOutcome::Refreshed, Entry::Moved)
+        }
+        // An entry that the connection did not know of, as a postponed one is.
+        Outcome::Refreshed(..) => (DueOutcome::Refreshed, Entry::Over),
+        Outcome::Superseded(connection) => (DueOutcome::NotDue, connection.due_at.into()),
+        Outcome::Gone => (DueOutcome::Gone, Entry::Over),
+        Outcome::ReconnectRequired(_) => (DueOutcome::ReconnectRequired, Entry::Over),
+        Outcome::Paused { until, .. } => {
+            let soonest = now.after(Duration::from_secs(1));
+            (DueOutcome::Postponed, Entry::At((*until).max(soonest)))
+        }
+        // For a person to look at; not every minute.
+        Outcome::Unreadable => {
+            let later = now.after(Duration::from_secs(3600));
+            (DueOutcome::Postponed, Entry::At(later))
+        }
+    }
+}
+
+/// When an entry whose connection is leased, paused or already fresh is due again.
+fn later(current: &Connection, now: Timestamp, horizon: Timestamp) -> (DueOutcome, Entry) {
     match current.due_at {
-        Some(due_at) if due_at > horizon => (DueOutcome::NotDue, Some(due_at)),
+        Some(due_at) if due_at > horizon => (DueOutcome::NotDue, Entry::At(due_at)),
         _ => {
             let lease_over = now.after(LEASE + CLOCK_SKEW);
-            let next = current.next_attempt_at.map_or(lease_over, |at| at.max(now));
-            (
-                DueOutcome::Postponed,
-                Some(next.max(now.after(Duration::from_secs(1)))),
-            )
+            let next = current.next_attempt_at.unwrap_or(lease_over);
+            let soonest = now.after(Duration::from_secs(1));
+            (DueOutcome::Postponed, Entry::At(next.max(soonest)))
         }
     }
 }

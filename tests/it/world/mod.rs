@@ -30,7 +30,9 @@ use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
-use shared::ports::{Clock, Connections as _, EventSink};
+use shared::ports::{
+    Clock, Connections, DueTable, EventSink, KeyTable, Lookup, Registry, Sessions,
+};
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::with_telemetry;
 use shared::runtime::telemetry::Telemetry;
@@ -49,10 +51,18 @@ pub(crate) const RETURN: &str = "https://shop.example/connected";
 const SHARDS: u32 = 2;
 const STACK: &str = "stories";
 
+/// A store that a world can live in.
+pub(crate) trait Store:
+    Registry + Sessions + Connections + DueTable + Lookup + KeyTable + 'static
+{
+}
+
+impl<S: Registry + Sessions + Connections + DueTable + Lookup + KeyTable + 'static> Store for S {}
+
 /// Everything a story needs.
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) connections: Arc<dyn Connections>,
     pub(crate) kms: Arc<FakeKeyService>,
     pub(crate) provider: FakeAs,
     pub(crate) engine: RefreshEngine,
@@ -68,7 +78,11 @@ impl World {
     /// A world with workspace `acme` and its app `shop`, and a provider that rotates strictly
     /// and issues tokens for an hour.
     pub(crate) async fn start() -> Self {
-        let clock = ManualClock::new();
+        Self::on(MemoryStore::new(SHARDS), ManualClock::new()).await
+    }
+
+    /// The same over any store, whose time is `clock`.
+    pub(crate) async fn on<S: Store>(store: S, clock: ManualClock) -> Self {
         let provider = {
             let clock = clock.clone();
             let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
@@ -78,13 +92,12 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, provider);
+        let world = Self::wire(clock, provider, Arc::new(store));
         world.register_app("acme", "shop").await;
         world
     }
 
-    fn wire(clock: ManualClock, provider: FakeAs) -> Self {
-        let store = Arc::new(MemoryStore::new(SHARDS));
+    fn wire<S: Store>(clock: ManualClock, provider: FakeAs, store: Arc<S>) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
         let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -184,7 +197,7 @@ impl World {
         let router = with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
         Self {
             clock,
-            store,
+            connections: store,
             kms,
             provider,
             engine,
@@ -373,7 +386,7 @@ impl World {
             user: UserId::parse(user).unwrap(),
             connector: ConnectorId::parse(connector).unwrap(),
         };
-        self.store.connection(&key).await.unwrap()
+        self.connections.connection(&key).await.unwrap()
     }
 
     /// Lets time pass.
