@@ -13,7 +13,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick check fmt build deploy clean
+.PHONY: help up logs test quick check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -32,6 +32,10 @@ quick: ## Runs the tests that need no stack
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py
+
+deny: ## Checks the dependencies against deny.toml (builds cargo-deny the first time)
+	@test -x .local/cargo/bin/cargo-deny || cargo install --quiet --locked cargo-deny --version 0.20.2 --no-default-features --root .local/cargo
+	@.local/cargo/bin/cargo-deny --all-features check bans licenses sources
 
 fmt: ## Formats the Rust code
 	@cargo fmt --all

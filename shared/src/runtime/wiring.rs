@@ -1,8 +1,10 @@
 //! The real adapters, built once at cold start. A function takes from here what it uses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 
 use super::config::{Config, ConfigError};
 use super::system::{SystemClock, SystemEntropy};
@@ -44,7 +46,10 @@ impl Wiring {
             telemetry,
             clock: Arc::new(SystemClock::start()),
             entropy: Arc::new(SystemEntropy),
-            aws: aws_config::load_defaults(BehaviorVersion::latest()).await,
+            aws: aws_config::defaults(BehaviorVersion::latest())
+                .timeout_config(aws_timeouts())
+                .load()
+                .await,
         })
     }
 
@@ -109,4 +114,15 @@ impl Wiring {
             address_rules: self.config.address_rules,
         }
     }
+}
+
+/// A connection that died while the sandbox was frozen must cost a retry and not the function's
+/// whole time: 8 s for a provider's answer and one of these operations fit into the 15 s after
+/// which a function that refreshes is stopped.
+fn aws_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_millis(2500))
+        .operation_timeout(Duration::from_secs(6))
+        .build()
 }
