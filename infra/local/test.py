@@ -1,6 +1,6 @@
 """`make test`: every check there is, the end-to-end tests against a stack of their own.
 
-The last lines printed are cargo's, and its status is this program's.
+The last lines printed are cargo's and their sum, and its status is this program's.
 """
 
 import tools
@@ -9,11 +9,15 @@ tools.enter()
 
 import json  # noqa: E402  the line above may restart the script
 import os  # noqa: E402
+import re  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import stack as local  # noqa: E402
+
+
+RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
 
 def main() -> int:
@@ -73,15 +77,32 @@ def record_events(stack: local.Stack, bus: str) -> str:
 
 
 def cargo_test(description: Path) -> int:
-    """Runs the tests with cargo's own output, in this process group so that Ctrl-C reaches them."""
+    """Runs the tests with cargo's own output, in this process group so that Ctrl-C reaches them.
+
+    Cargo counts by test binary; the last line adds them up.
+    """
     env = {**os.environ, "GRANTRY_E2E_STACK": str(description)}
-    child = subprocess.Popen(["cargo", "test", "--workspace", "--locked"], cwd=tools.ROOT, env=env)
+    child = subprocess.Popen(
+        ["cargo", "test", "--workspace", "--locked"],
+        cwd=tools.ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    counts = [0, 0]
     try:
-        return child.wait()
+        for line in child.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            if result := RESULT.match(line):
+                counts = [total + int(more) for total, more in zip(counts, result.groups())]
+        status = child.wait()
     except local.Interrupted:
         child.terminate()
         child.wait()
         raise
+    print(f"{counts[0]} passed, {counts[1]} failed", flush=True)
+    return status
 
 
 if __name__ == "__main__":
