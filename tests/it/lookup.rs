@@ -128,12 +128,14 @@ async fn h70_min_ttl_is_met_or_the_token_is_refreshed() {
         .expect_status(200)
         .text("access_token");
     assert_ne!(second, first);
-    let body = json!({"connector_id": connector, "user_id": "alice", "min_ttl": 3601});
-    let refused = world
-        .lookup_with(body)
-        .await
-        .expect_problem(400, "invalid_request");
-    assert_eq!(refused.body["errors"][0]["field"], "min_ttl");
+    for min_ttl in [json!(3601), json!(-1), json!("a while")] {
+        let body = json!({"connector_id": connector, "user_id": "alice", "min_ttl": min_ttl});
+        let refused = world
+            .lookup_with(body)
+            .await
+            .expect_problem(400, "invalid_request");
+        assert_eq!(refused.body["errors"][0]["field"], "min_ttl");
+    }
 }
 
 #[tokio::test]

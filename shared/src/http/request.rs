@@ -27,10 +27,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 format!("a body has at most {MAX_BODY} bytes"),
             )
         })?;
-        // The message names the member and the expected type.
-        let value = serde_json::from_slice(&bytes)
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(wrong_member)?;
+        json.end()
             .map_err(|error| Problem::new(Code::InvalidRequest, format!("body: {error}")))?;
         Ok(Self(value))
+    }
+}
+
+/// What is wrong with a body, and with which member of it where that can be told.
+fn wrong_member(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = error.path().to_string();
+    let detail = error.into_inner().to_string();
+    if path == "." {
+        Problem::new(Code::InvalidRequest, format!("body: {detail}"))
+    } else {
+        Problem::field(path, detail)
     }
 }
 
