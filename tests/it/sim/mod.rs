@@ -17,6 +17,7 @@
 
 mod executor;
 mod faults;
+mod found;
 mod provider;
 mod scenario;
 mod store;
