@@ -120,10 +120,11 @@ fn tell_all(name: &str, seeds: u64) -> Counts {
     sum
 }
 
-/// The seeds that a broken rule needs to be noticed, and as what.
-fn noticed(mode: Mode, sabotage: Sabotage) -> String {
+/// The first seed at which a broken rule is noticed, and as what.
+fn noticed(mode: Mode, sabotage: impl Into<Option<Sabotage>>) -> String {
+    let sabotage = sabotage.into();
     let told = (0..500).find_map(|seed| {
-        let violation = tell(seed, mode, Some(sabotage), false).err()?;
+        let violation = tell(seed, mode, sabotage, false).err()?;
         Some(format!("seed {seed}: {violation}"))
     });
     let told = told.unwrap_or_else(|| panic!("{sabotage:?} goes unnoticed"));
@@ -215,6 +216,14 @@ fn i4_a_write_that_ignores_the_generation_is_noticed() {
 fn b9_a_first_refusal_taken_for_final_is_noticed() {
     let told = noticed(mode("everything-fixed"), Sabotage::FirstRefusalIsFinal);
     assert!(told.contains("I6"), "{told}");
+}
+
+/// Why the promise names three minutes: a look-up that still has a valid token does not retry
+/// what a sweep began, and the next sweep comes a minute later.
+#[test]
+fn i3_a_minute_of_grace_is_too_short_for_a_sweep_every_minute() {
+    let told = noticed(one_fault(Rotation::Grace(60), true), None);
+    assert!(told.contains("RefreshOutcomeLost"), "{told}");
 }
 
 /// Tells the story that `SIM_MODE` and `SIM_SEED` name, aloud.
