@@ -7,13 +7,16 @@ ISSUER_PORT ?= 4570
 PROVIDER_PORT ?= 4571
 APP_PORT ?= 4572
 
+# Stories a mode of `make sim`.
+SEEDS ?= 10000
+
 # Which section of samconfig.toml `make deploy` reads, and template parameters to set.
 STAGE ?= default
 PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick check deny fmt build deploy clean
+.PHONY: help up logs test quick sim check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -29,6 +32,9 @@ test: ## Runs every check and every test, end to end too
 
 quick: ## Runs the tests that need no stack
 	@cargo test --locked -p shared -p grantry-tests --lib --test it
+
+sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
+	@SIM_SEEDS=$(SEEDS) cargo test --locked -p grantry-tests --test it sim:: -- --nocapture
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

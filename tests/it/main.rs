@@ -10,6 +10,7 @@ mod lookup;
 mod refresh;
 mod requests;
 mod secrets;
+mod sim;
 mod store;
 mod telemetry;
 mod template;

@@ -251,8 +251,9 @@ fn attempted(
         Outcome::Refreshed(..) if leased.due_at == Some(work.due_at) => {
             (DueOutcome::Refreshed, Entry::Moved)
         }
-        // An entry that the connection did not know of, as a postponed one is.
-        Outcome::Refreshed(..) => (DueOutcome::Refreshed, Entry::Over),
+        // An entry that the connection did not know of, as a postponed one is. It is the last to
+        // go: the attempt may have failed to add the new one (F31).
+        Outcome::Refreshed(_, stored) => (DueOutcome::Refreshed, stored.due_at.into()),
         Outcome::Superseded(connection) => (DueOutcome::NotDue, connection.due_at.into()),
         Outcome::Gone => (DueOutcome::Gone, Entry::Over),
         Outcome::ReconnectRequired(_) => (DueOutcome::ReconnectRequired, Entry::Over),

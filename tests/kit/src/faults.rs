@@ -48,12 +48,12 @@ impl Fault {
 pub type Hook = Arc<dyn Fn(&'static str, Phase) -> Option<Fault> + Send + Sync>;
 
 /// A store behind a hook.
-pub struct FaultyStore<S> {
+pub struct FaultyStore<S: ?Sized> {
     inner: Arc<S>,
     hook: Hook,
 }
 
-impl<S> FaultyStore<S> {
+impl<S: ?Sized> FaultyStore<S> {
     /// `inner`, failing as `hook` says.
     pub fn new(inner: Arc<S>, hook: Hook) -> Self {
         Self { inner, hook }
@@ -86,7 +86,7 @@ macro_rules! pass_on {
         $($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
     ) => {
         #[async_trait]
-        impl<S: $port> $port for FaultyStore<S> {
+        impl<S: $port + ?Sized> $port for FaultyStore<S> {
             $($same)*
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 let call = self.inner.$method($($argument),*);
