@@ -122,7 +122,7 @@ impl Wiring {
 fn aws_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_millis(2500))
+        .operation_attempt_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(6))
         .build()
 }
