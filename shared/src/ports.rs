@@ -15,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
+use crate::domain::job::Job;
 use crate::domain::provider::Provider;
 use crate::domain::scopes::ScopeList;
 use crate::domain::secret::{Secret, SecretBytes};
@@ -638,6 +639,19 @@ pub trait ProviderApi: Send + Sync {
     /// does not say how, or the answer does not tell.
     async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account>;
 }
+
+/// The queues behind the stack's bus.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Hands jobs over. What was taken is delivered at least once: a
+    /// [`Job::RetryRefresh`] when a lease taken now is over, everything else at once.
+    async fn enqueue(&self, jobs: &[Job]) -> Result<(), QueueError>;
+}
+
+/// Not all jobs were taken; which ones is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("the bus did not take every job")]
+pub struct QueueError;
 
 /// The stack's event bus.
 #[async_trait]

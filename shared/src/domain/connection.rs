@@ -10,7 +10,7 @@ use super::time::Timestamp;
 use super::token::{Account, Validity};
 
 /// Where a connection is kept: at most one per user, app and connector.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The workspace of connector and user.
     pub workspace: WorkspaceId,

@@ -8,6 +8,7 @@ pub mod connector;
 pub mod event;
 pub mod handout;
 pub mod ids;
+pub mod job;
 pub mod plan;
 pub mod provider;
 pub mod refresh_policy;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::scopes::ScopeList;
 use super::secret::Secret;
 use super::time::Timestamp;
@@ -120,7 +122,7 @@ pub enum TokenFailure {
 }
 
 /// How a connection's access token stands in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validity {
     /// When the token set was received.
     pub issued_at: Timestamp,

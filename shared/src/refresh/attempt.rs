@@ -59,7 +59,15 @@ struct Prepared {
 impl RefreshEngine {
     /// Makes the one attempt that `lease` entitles to. Whatever comes of it, the lease has
     /// ended afterwards, or runs on on purpose because the provider's answer is unknown.
-    pub(super) async fn attempt(&self, lease: &Lease, connector: &Connector) -> Outcome {
+    ///
+    /// `held` is let go once the provider has answered: a worker's right to one of its few
+    /// calls at a time.
+    pub(super) async fn attempt<H: Send>(
+        &self,
+        lease: &Lease,
+        connector: &Connector,
+        held: H,
+    ) -> Outcome {
         let connection = &lease.connection;
         if connector.status != ConnectorStatus::Enabled {
             return self.release(lease, Outcome::Gone).await;
@@ -86,6 +94,7 @@ impl RefreshEngine {
                 &refresh_token,
             )
             .await;
+        drop(held);
         match answer {
             Ok(answer) => self.store(lease, &prepared, answer).await,
             Err(failure) => {

@@ -16,7 +16,7 @@ pub use sweep::{DueOutcome, SweepReport};
 use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
 use crate::events::Publisher;
-use crate::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
+use crate::ports::{Clock, Connections, DueTable, Entropy, JobQueue, ProviderApi, Registry};
 
 /// How long a rotated token set is offered to a store that does not answer.
 const STORE_BUDGET: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ pub struct RefreshEngine {
     pub vault: Arc<Vault>,
     /// The providers.
     pub providers: Arc<dyn ProviderApi>,
+    /// Where what cannot be done now is left to be done later.
+    pub jobs: Arc<dyn JobQueue>,
     /// Tells of connections that are proven dead.
     pub publisher: Publisher,
     /// Which addresses a connector's endpoints may have.

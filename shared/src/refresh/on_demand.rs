@@ -83,7 +83,7 @@ impl RefreshEngine {
                     }
                     return self.open(lease.connection, false).await;
                 }
-                self.finish(self.attempt(&lease, connector).await).await
+                self.finish(self.attempt(&lease, connector, ()).await).await
             }
             Ok(LeaseAnswer::NotNow(current)) => self.wait(*current, min_ttl).await,
             Ok(LeaseAnswer::Gone) => Err(self.gone(&connection.key).await),

@@ -87,11 +87,15 @@ impl Wiring {
         ))
     }
 
-    /// The stack's event bus.
+    /// Tells of what happened.
     pub fn publisher(&self, store: &Arc<DynamoStore>) -> Publisher {
+        Publisher::new(self.bus(), Arc::clone(store) as _)
+    }
+
+    /// The stack's event bus.
+    fn bus(&self) -> Arc<EventBridgeSink> {
         let client = aws_sdk_eventbridge::Client::new(&self.aws);
-        let sink = EventBridgeSink::new(client, self.config.event_bus.clone());
-        Publisher::new(Arc::new(sink), Arc::clone(store) as _)
+        Arc::new(EventBridgeSink::new(client, self.config.event_bus.clone()))
     }
 
     /// The providers.
@@ -110,6 +114,7 @@ impl Wiring {
             due: Arc::clone(store) as _,
             vault: Arc::clone(vault),
             providers: self.providers(),
+            jobs: self.bus(),
             publisher: self.publisher(store),
             address_rules: self.config.address_rules,
         }

@@ -21,6 +21,7 @@ use shared::ports::EventSink;
 use shared::refresh::{NotFresh, RefreshEngine};
 use testkit::entropy::SeededEntropy;
 use testkit::fake_kms::KmsState;
+use testkit::job_queue::MemoryQueue;
 
 use super::executor::SkewedClock;
 use super::faults::Plan;
@@ -100,6 +101,7 @@ fn process(world: &Arc<World>) -> RefreshEngine {
         due: Arc::clone(&store) as _,
         vault: Arc::new(world.vault(skew)),
         providers: Arc::new(SimProvider(Arc::clone(world))),
+        jobs: Arc::new(MemoryQueue::default()),
         publisher: Publisher::new(Arc::new(Bus), store),
         address_rules: AddressRules::LocalToo,
     }

@@ -40,6 +40,7 @@ use testkit::clock::ManualClock;
 use testkit::entropy::SeededEntropy;
 use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
 use testkit::fake_kms::FakeKeyService;
+use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
 
 pub(crate) use http::{Answer, Call};
@@ -110,6 +111,7 @@ impl World {
             Arc::clone(&entropy) as _,
         ));
         let publisher = Publisher::new(Arc::clone(&bus) as _, Arc::clone(&store) as _);
+        let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
         let http = HttpClient::new(address_rules);
         let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
@@ -121,6 +123,7 @@ impl World {
             due: Arc::clone(&store) as _,
             vault: Arc::clone(&vault),
             providers: Arc::clone(&providers) as _,
+            jobs: Arc::clone(&jobs) as _,
             publisher: publisher.clone(),
             address_rules,
         };

@@ -10,5 +10,6 @@ pub mod fake_kms;
 pub mod fake_kms_http;
 pub mod faults;
 pub mod issuer;
+pub mod job_queue;
 pub mod loopback;
 pub mod memory_store;

@@ -1,0 +1,138 @@
+//! Work that travels over the stack's bus to a queue, and from there to a function. Every job
+//! may come twice, late or out of order; none carries a secret in the clear.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::connection::ConnectionKey;
+use super::ids::{AttemptId, ConnectionId};
+use super::scopes::ScopeList;
+use super::time::Timestamp;
+use super::token::Validity;
+
+/// One piece of queued work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    /// Refresh what is due in one shard of the due table.
+    RefreshShard {
+        /// The shard.
+        shard: u32,
+    },
+    /// Try a connection again whose last attempt never learnt its outcome. Delivered when the
+    /// lease of that attempt is over.
+    RetryRefresh {
+        /// Where the connection is kept.
+        connection: ConnectionKey,
+        /// Which connection it was.
+        id: ConnectionId,
+    },
+    /// Store tokens that a provider issued while the table did not answer.
+    StoreTokens(Box<EscrowedTokens>),
+}
+
+/// A rotated token set that could not be stored, sealed as it would be stored: the only copy of
+/// a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowedTokens {
+    /// Where the connection is kept.
+    pub connection: ConnectionKey,
+    /// Which connection the tokens were issued for.
+    pub id: ConnectionId,
+    /// The attempt that received them.
+    pub attempt: AttemptId,
+    /// The generation they replace.
+    pub generation: u64,
+    /// The connector's generation the grant belongs to.
+    pub connector_generation: u64,
+    /// The envelope; opens under `id` and the generation after `generation`.
+    pub sealed: SealedBytes,
+    /// How the access token stands in time.
+    pub validity: Validity,
+    /// Whether there is a refresh token.
+    pub refreshable: bool,
+    /// The granted scopes.
+    pub granted_scopes: ScopeList,
+    /// When the next refresh is due.
+    pub due_at: Option<Timestamp>,
+}
+
+/// Bytes of an envelope, as Base64 in JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedBytes(pub Vec<u8>);
+
+impl fmt::Debug for SealedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedBytes({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for SealedBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SealedBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{AppId, ConnectorId, UserId, WorkspaceId};
+
+    fn key() -> ConnectionKey {
+        ConnectionKey {
+            workspace: WorkspaceId::parse("w").unwrap(),
+            app: AppId::parse("a").unwrap(),
+            user: UserId::parse("u").unwrap(),
+            connector: ConnectorId::parse("c").unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_job_is_read_back_to_the_millisecond() {
+        let at = Timestamp::from_millis(1_795_366_800_257);
+        let escrow = Job::StoreTokens(Box::new(EscrowedTokens {
+            connection: key(),
+            id: ConnectionId::parse("k").unwrap(),
+            attempt: AttemptId::parse("t").unwrap(),
+            generation: 7,
+            connector_generation: 1,
+            sealed: SealedBytes(vec![0, 255, 7]),
+            validity: Validity {
+                issued_at: at,
+                expires_at: None,
+            },
+            refreshable: true,
+            granted_scopes: ScopeList::parse(["read"]).unwrap(),
+            due_at: Some(at),
+        }));
+        for job in [Job::RefreshShard { shard: 3 }, escrow] {
+            let text = serde_json::to_string(&job).unwrap();
+            assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+        }
+    }
+
+    #[test]
+    fn a_job_names_itself() {
+        let retry = Job::RetryRefresh {
+            connection: key(),
+            id: ConnectionId::parse("k").unwrap(),
+        };
+        assert_eq!(
+            serde_json::to_value(retry).unwrap(),
+            serde_json::json!({
+                "job": "retry_refresh", "id": "k",
+                "connection": {"workspace": "w", "app": "a", "user": "u", "connector": "c"},
+            })
+        );
+    }
+}
