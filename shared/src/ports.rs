@@ -186,9 +186,9 @@ pub enum LeaseAnswer {
 pub struct RefreshedTokens {
     /// The sealed token set of the next generation.
     pub sealed: Vec<u8>,
-    /// How its access token stands in time.
+    /// How it stands in time.
     pub validity: Validity,
-    /// Whether it has a refresh token.
+    /// Whether it has something to spend for the next one.
     pub refreshable: bool,
     /// The granted scopes.
     pub granted_scopes: ScopeList,
@@ -619,12 +619,12 @@ pub trait ProviderApi: Send + Sync {
         client: &ClientCredentials,
         grant: &CodeGrant,
     ) -> Result<TokenAnswer, TokenFailure>;
-    /// Redeems a refresh token.
+    /// Spends what [`TokenSet::refresh_credential`] gives for the next tokens.
     async fn refresh(
         &self,
         provider: &Provider,
         client: &ClientCredentials,
-        refresh_token: &Secret,
+        credential: &Secret,
     ) -> Result<TokenAnswer, TokenFailure>;
     /// Revokes a grant. Names one token after the other where the provider does not take the
     /// first, and refreshes an expired access token where only that can end the grant: up to

@@ -12,7 +12,7 @@ use crate::domain::connection::{CLOCK_SKEW, Connection, ConnectionStatus, LEASE,
 use crate::domain::connector::{Connector, ConnectorStatus};
 use crate::domain::refresh_policy::{MAX_PAUSE, SUSPECT_SETTLE, backoff, last_used, next_refresh};
 use crate::domain::time::Timestamp;
-use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet, Validity};
+use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet};
 use crate::events::{connection_event, reconnect_required};
 use crate::ports::{FailedAttempt, LeaseWrite, RefreshedTokens, Revocation, StoreError};
 
@@ -81,7 +81,10 @@ impl RefreshEngine {
             Ok(prepared) => prepared,
             Err(outcome) => return self.release(lease, outcome).await,
         };
-        let Some(refresh_token) = prepared.tokens.refresh_token.clone() else {
+        let profile = &prepared.client.provider.refresh;
+        let over = connection.validity.grant_is_over(self.clock.now());
+        let credential = prepared.tokens.refresh_credential(profile);
+        let Some(credential) = credential.filter(|_| !over) else {
             return self
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await;
@@ -91,7 +94,7 @@ impl RefreshEngine {
             .refresh(
                 &prepared.client.provider,
                 &prepared.client.credentials,
-                &refresh_token,
+                credential,
             )
             .await;
         drop(held);
@@ -143,17 +146,16 @@ impl RefreshEngine {
     async fn store(&self, lease: &Lease, prepared: &Prepared, answer: TokenAnswer) -> Outcome {
         let connection = &lease.connection;
         let now = self.clock.now();
-        let validity = Validity {
-            issued_at: now,
-            expires_at: answer.lifetime.map(|lifetime| now.after(lifetime)),
-        };
+        let profile = &prepared.client.provider.refresh;
+        let validity =
+            answer.validity_over(&connection.validity, profile, connection.connected_at, now);
         let granted_scopes = answer
             .scopes
             .clone()
             .unwrap_or_else(|| connection.granted_scopes.clone());
         let tokens = answer.over(&prepared.tokens);
         let generation = connection.generation + 1;
-        let refreshable = tokens.refresh_token.is_some();
+        let refreshable = tokens.refresh_credential(profile).is_some();
         let refreshed = RefreshedTokens {
             sealed: prepared
                 .keys
@@ -162,7 +164,7 @@ impl RefreshEngine {
             refreshable,
             granted_scopes,
             due_at: next_refresh(
-                &prepared.client.provider.refresh,
+                profile,
                 validity,
                 refreshable,
                 last_used(connection),

@@ -10,6 +10,7 @@ use crate::domain::connection::{
 };
 use crate::domain::connector::Connector;
 use crate::domain::ids::AttemptId;
+use crate::domain::refresh_policy::can_refresh;
 use crate::domain::token::TokenSet;
 use crate::ports::LeaseAnswer;
 
@@ -64,10 +65,10 @@ impl RefreshEngine {
         if connection.validity.covers(min_ttl, self.clock.now()) {
             return self.open(connection, false).await;
         }
-        if !connection.refreshable && !self.has_expired(&connection) {
+        let now = self.clock.now();
+        if !can_refresh(&connection, now) && !self.has_expired(&connection) {
             return Err(NotFresh::ReconnectRequired(ReconnectReason::RefreshExpired));
         }
-        let now = self.clock.now();
         let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
         let until = now.after(LEASE);
         match self

@@ -256,6 +256,7 @@ pub(crate) mod attr {
         FAILURES = "failures";
         GENERATION = "generation";
         GRANTED_SCOPES = "granted_scopes";
+        GRANT_EXPIRES_AT = "grant_expires_at";
         HASH = "hash";
         ID = "id";
         ISSUED_AT = "issued_at";
