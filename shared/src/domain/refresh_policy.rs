@@ -71,10 +71,10 @@ fn disuse_limit(profile: &RefreshProfile, validity: Validity) -> Option<Duration
     let until = |at: Timestamp| at.since(validity.issued_at);
     let told = match profile.grant {
         RefreshGrant::AccessToken(_) => validity.expires_at,
-        // The next answer brings another token with a life of its own, unless the limit is the
-        // grant's, which nothing moves.
+        // The next answer brings another token with a life of its own. Where it does not, or
+        // where the end is an absolute limit, refreshing earlier moves nothing.
         RefreshGrant::RefreshToken
-            if profile.rotation != Rotation::None && profile.hard_limit.is_none() =>
+            if profile.rotation != Rotation::None && profile.refresh_expires_in.is_some() =>
         {
             validity.grant_expires_at
         }
@@ -213,14 +213,18 @@ mod tests {
 
     #[test]
     fn h76_a_refresh_token_that_was_said_to_die_is_replaced_at_half_its_life() {
+        let telling = RefreshProfile {
+            refresh_expires_in: Some("refresh_expires_in".into()),
+            ..profile(None)
+        };
         let told = validity(Some(HOUR), Some(2 * DAY));
-        let [used, idle] = due_under(&profile(None), told);
+        let [used, idle] = due_under(&telling, told);
         assert_eq!((used, idle), (Some(at(HOUR * 4 / 5)), Some(at(DAY))));
         // Where refreshing cannot move the end, hurrying does not help.
         for fixed in [
             RefreshProfile {
                 rotation: Rotation::None,
-                ..profile(None)
+                ..telling
             },
             RefreshProfile {
                 hard_limit: Some(Duration::from_secs(2 * DAY as u64)),
