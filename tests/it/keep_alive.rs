@@ -105,6 +105,8 @@ impl Grant<'_> {
                 self.assert_needs_none(&validity, refreshable);
                 return refreshes;
             };
+            let in_time = self.ends().is_none_or(|end| due < end);
+            assert!(in_time, "due when it is over: {self:?}");
             let mut run = first_run(due, validity.issued_at);
             if refreshes % OUTAGES == OUTAGES - 1 {
                 run = run.after(OUTAGE);

@@ -236,3 +236,33 @@ async fn a_refresh_token_that_was_said_to_die_is_renewed_in_time_or_not_asked_wi
     world.pass(2 * DAY);
     expect_over(&world, &connector).await;
 }
+
+#[tokio::test]
+async fn the_last_access_token_of_a_dead_grant_is_handed_out_until_it_expires() {
+    let world = World::start().await;
+    world.provider.configure(|settings| {
+        settings
+            .token_extras
+            .insert("x_expires_in".into(), json!(1800));
+    });
+    let connector = connector(&world, &[("refresh_expires_in", "x_expires_in")]).await;
+    world.connect("alice", &connector).await;
+    let last = world.token("alice", &connector).await;
+    world.pass(3000);
+    assert_eq!(world.token("alice", &connector).await, last);
+    // There is none that lives longer, and that is no reason to end this one.
+    let wanted = json!({"connector_id": connector, "user_id": "alice", "min_ttl": 1800});
+    let refused = world
+        .lookup_with(wanted)
+        .await
+        .expect_problem(409, "reconnect_required");
+    assert_eq!(refused.text("reason"), "refresh_expired");
+    assert_eq!(world.token("alice", &connector).await, last);
+    assert_eq!(
+        world.status("alice", &connector).await["status"],
+        "connected"
+    );
+    assert_eq!(world.provider.counters().total.refreshes(), 0);
+    world.pass(600);
+    expect_over(&world, &connector).await;
+}

@@ -4,7 +4,8 @@ use url::Url;
 
 use super::*;
 use crate::domain::provider::{
-    ClientAuth, ExchangeMethod, RefreshGrant, RevocationShape, RevokedToken, Rotation,
+    AccessTokenExchange, ClientAuth, ExchangeMethod, RefreshGrant, RefreshProfile, RevocationShape,
+    RevokedToken, Rotation,
 };
 
 fn id(text: &str) -> ProviderId {
@@ -47,6 +48,49 @@ fn an_unknown_provider_or_field_is_refused_by_name() {
     let error = custom(&[("token_uri", "https://auth.example.com/token")]).unwrap_err();
     assert_eq!(error.field(), Some("token_uri"));
     assert!(error.to_string().contains("token_url"), "{error}");
+}
+
+#[test]
+fn a_template_tells_how_its_grants_live_and_die() {
+    let mut file: serde_json::Value =
+        serde_json::from_str(include_str!("providers/gitlab.json")).unwrap();
+    file["refresh"] = serde_json::json!({
+        "rotation": {"grace": 60},
+        "idle_days": 100,
+        "hard_limit_days": 1825,
+        "refresh_expires_in": "x_expires_in",
+        "assumed_lifetime": {"seconds": 3600},
+        "exchange": {
+            "grant_type": "x_exchange",
+            "token_param": "x_token",
+            "method": "get",
+            "url": "https://{host}/renew",
+            "min_age_seconds": 86_400,
+        },
+    });
+    let template: Template = serde_json::from_value(file).unwrap();
+    let host = config(&[("host", "gitlab.example.com")]);
+    let rules = AddressRules::PublicHttps;
+    let provider = fill::fill(&id("gitlab"), &template, &host, rules).unwrap();
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(
+        provider.refresh,
+        RefreshProfile {
+            grant: RefreshGrant::AccessToken(AccessTokenExchange {
+                grant_type: "x_exchange".into(),
+                token_param: "x_token".into(),
+                method: ExchangeMethod::Get,
+                url: Url::parse("https://gitlab.example.com/renew").ok(),
+                min_age: seconds(86_400),
+            }),
+            rotation: Rotation::Grace(seconds(60)),
+            idle_limit: Some(seconds(100 * 86_400)),
+            hard_limit: Some(seconds(1825 * 86_400)),
+            refresh_expires_in: Some("x_expires_in".into()),
+            assumed_lifetime: Some(seconds(3600)),
+        }
+    );
+    assert_eq!(view::details(&template).hard_limit_days, Some(1825));
 }
 
 /// H-35, A-14: what must not become part of a host.
