@@ -4,6 +4,7 @@ mod admin;
 mod connect;
 mod disconnect;
 mod envelope;
+mod escrow;
 mod isolation;
 mod kms;
 mod lookup;
