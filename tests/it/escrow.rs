@@ -122,7 +122,7 @@ impl Outage {
     }
 
     fn refreshes(&self) -> u64 {
-        self.world.provider.counters().total.refreshes() as u64
+        self.world.provider.counters().total.refreshes()
     }
 
     async fn retry(&self, job: &Job) {
