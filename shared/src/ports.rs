@@ -35,6 +35,9 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Waits.
     async fn sleep(&self, time: Duration);
+    /// Whether the wall clock is within a second of everybody else's, as far as is known. Who
+    /// cannot trust it takes no lease (F38).
+    fn is_trusted(&self) -> bool;
 }
 
 /// Randomness from a cryptographically secure generator.
