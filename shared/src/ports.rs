@@ -432,6 +432,8 @@ pub trait DueTable: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError>;
 
+    /// Adds an event of a change that is no transaction. Idempotent.
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError>;
     /// Events that were written before `before` and are still here, so perhaps never published.
     async fn unsent_events(
         &self,
