@@ -1,9 +1,11 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod clock;
 mod connect;
 mod disconnect;
 mod envelope;
+mod escrow;
 mod isolation;
 mod keep_alive;
 mod kms;

@@ -103,7 +103,13 @@ async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
         .lookup("alice", &connector)
         .await
         .expect_problem(503, "provider_unavailable");
+    // A first refusal proves nothing yet, here as elsewhere.
     world.pass(20);
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
+    world.pass(60);
     let refused = world
         .lookup("alice", &connector)
         .await
@@ -214,6 +220,27 @@ async fn f18_an_answer_without_a_refresh_token_keeps_the_old_one() {
         world.pass(3600);
         world.token("alice", &connector).await;
     }
+}
+
+#[tokio::test]
+async fn f21_fewer_scopes_than_before_are_stored_and_told_once() {
+    let world = World::start().await;
+    let connector = world.connector(&["read", "write"]).await;
+    world.connect("alice", &connector).await;
+    let fewer = Behaviour::Amend {
+        set: [("scope".to_owned(), json!("read"))].into_iter().collect(),
+        remove: vec![],
+    };
+    world.provider.always(When::refreshing(), fewer);
+    for _ in 0..3 {
+        world.pass(3600);
+        world.token("alice", &connector).await;
+    }
+    let stored = world.stored("alice", &connector).await.unwrap();
+    assert_eq!(stored.granted_scopes.join(" "), "read");
+    let told = world.bus.types();
+    let told = told.iter().filter(|name| name.ends_with("scopes_changed"));
+    assert_eq!(told.count(), 1);
 }
 
 #[tokio::test]

@@ -77,16 +77,7 @@ fn scopes_changed(connector: &Connector, connection: &Connection) -> bool {
                 .union(&connection.granted_scopes);
             !connector.scopes.missing_from(&known).is_empty()
         }
-        ScopePolicy::Strict => {
-            !connector
-                .scopes
-                .missing_from(&connection.requested_scopes)
-                .is_empty()
-                || !connection
-                    .requested_scopes
-                    .missing_from(&connector.scopes)
-                    .is_empty()
-        }
+        ScopePolicy::Strict => !connector.scopes.is_same_set(&connection.requested_scopes),
     }
 }
 
@@ -155,6 +146,7 @@ mod tests {
             account: None,
             due_at: None,
             open_attempts: 0,
+            outcome_lost: false,
             failures: 0,
             next_attempt_at: None,
             created_at: AT,

@@ -5,21 +5,30 @@
 
 mod attempt;
 mod on_demand;
+mod queued;
 mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use on_demand::{FreshTokens, NotFresh};
+pub use queued::JobNotDone;
 pub use sweep::{DueOutcome, SweepReport};
 
+use crate::crypto::hash::random_id;
 use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
+use crate::domain::connection::{ConnectionKey, LEASE};
+use crate::domain::ids::AttemptId;
 use crate::events::Publisher;
-use crate::ports::{Clock, Connections, DueTable, Entropy, JobQueue, ProviderApi, Registry};
+use crate::ports::{
+    Clock, Connections, DueTable, Entropy, JobQueue, LeaseAnswer, ProviderApi, Registry, StoreError,
+};
 
-/// How long a rotated token set is offered to a store that does not answer.
-const STORE_BUDGET: Duration = Duration::from_secs(5);
+/// Until when new tries are begun of storing a rotated token set, of 1.5 s each at most. With
+/// escrow after that, of 1.5 s as well, the store is done in five seconds: 2 s into a run, 8 s
+/// for the provider and these make the 15 s after which a function is stopped.
+const STORE_BUDGET: Duration = Duration::from_millis(1500);
 /// How long a look-up waits for somebody else's refresh.
 const WAIT_BUDGET: Duration = Duration::from_secs(5);
 
@@ -46,4 +55,20 @@ pub struct RefreshEngine {
     pub publisher: Publisher,
     /// Which addresses a connector's endpoints may have.
     pub address_rules: AddressRules,
+}
+
+impl RefreshEngine {
+    /// The one way to a lease: an attempt with an id of its own.
+    async fn take_lease(&self, key: &ConnectionKey) -> Result<LeaseAnswer, StoreError> {
+        if !self.clock.is_trusted() {
+            // What is a lease on a clock that others do not share?
+            let reason = "this machine's clock is off by more than a second";
+            return Err(StoreError::Unavailable(reason.into()));
+        }
+        let now = self.clock.now();
+        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
+        self.connections
+            .acquire_lease(key, &attempt, now, now.after(LEASE))
+            .await
+    }
 }

@@ -12,11 +12,12 @@ use shared::domain::event::Event;
 use shared::domain::ids::{
     AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, FailedAttempt, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, Sessions, StoreError,
 };
 
 /// Which side of a call.
@@ -148,6 +149,7 @@ pass_on! {
     remove_revocation(work: &DueWork) -> ();
     due_deletions(shard: u32, now: Timestamp, limit: u32)
         -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
+    add_event(event: &Event) -> ();
     unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<Event>;
     remove_event(event: &Event) -> ();
 }
