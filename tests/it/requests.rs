@@ -134,6 +134,13 @@ async fn a_flow_costs_what_the_table_says() {
         "create"
     );
 
+    let path = format!("/v1/connectors/{connector}");
+    world
+        .send(Call::get(&path).admin_of("acme"))
+        .await
+        .expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem", "Query"], "view");
+
     let begin = json!({"connector_id": connector, "return_url": RETURN});
     let begin = Call::post("/v1/me/connections").user("alice").json(&begin);
     let link = world

@@ -5,18 +5,22 @@
 
 mod attempt;
 mod on_demand;
+mod protection;
 mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use on_demand::{FreshTokens, NotFresh};
+pub use protection::{Admitted, Watch};
 pub use sweep::{DueOutcome, SweepReport};
 
 use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
 use crate::events::Publisher;
-use crate::ports::{Clock, Connections, DueTable, Entropy, JobQueue, ProviderApi, Registry};
+use crate::ports::{
+    Clock, Connections, ConnectorHealth, DueTable, Entropy, JobQueue, ProviderApi, Registry,
+};
 
 /// How long a rotated token set is offered to a store that does not answer.
 const STORE_BUDGET: Duration = Duration::from_secs(5);
@@ -36,6 +40,8 @@ pub struct RefreshEngine {
     pub connections: Arc<dyn Connections>,
     /// Due entries, and revocations of tokens that arrive for a connection that is gone.
     pub due: Arc<dyn DueTable>,
+    /// How connectors are doing.
+    pub health: Arc<dyn ConnectorHealth>,
     /// Keys.
     pub vault: Arc<Vault>,
     /// The providers.

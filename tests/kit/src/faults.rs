@@ -9,14 +9,15 @@ use shared::domain::connection::{
     Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::event::Event;
+use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
     AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, FailedAttempt, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, FailedAttempt,
+    LeaseAnswer, LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
 };
 
 /// Which side of a call.
@@ -150,4 +151,17 @@ pass_on! {
         -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
     unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<Event>;
     remove_event(event: &Event) -> ();
+}
+
+pass_on! {
+    ConnectorHealth {}
+    health(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp) -> Health;
+    count(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp, tally: &Tally)
+        -> Tally;
+    trip(
+        workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker,
+        replacing: Option<&Breaker>, event: Option<&Event>
+    ) -> bool;
+    close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
+        -> bool;
 }
