@@ -5,6 +5,7 @@ mod breakers;
 mod connect;
 mod disconnect;
 mod envelope;
+mod escrow;
 mod isolation;
 mod kms;
 mod lookup;

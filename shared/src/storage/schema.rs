@@ -306,6 +306,7 @@ pub(crate) mod attr {
         OPENINGS = "openings";
         OPEN_UNTIL = "open_until";
         OUTCOME = "outcome";
+        OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
         REASON = "reason";
         REFUSALS = "refusals";

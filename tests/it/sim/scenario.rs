@@ -296,8 +296,9 @@ fn key(user: u64) -> ConnectionKey {
     }
 }
 
-/// The one connector of these stories.
+/// The one connector of these stories, whose profile says of the provider what is true.
 pub(super) fn connector(
+    rotation: Rotation,
     keys: &WorkspaceKeys,
     entropy: &SeededEntropy,
     now: Timestamp,
@@ -305,6 +306,17 @@ pub(super) fn connector(
     let id = ConnectorId::parse("files").expect("an id");
     let urls = ["authorize", "token", "revoke", "userinfo"];
     let config = urls.map(|name| (format!("{name}_url"), format!("https://as.example/{name}")));
+    let mut config = BTreeMap::from(config);
+    let name = match rotation {
+        Rotation::Strict => "strict",
+        Rotation::Grace(seconds) => {
+            config.insert("grace_seconds".into(), seconds.to_string());
+            "grace"
+        }
+        Rotation::Sliding => "sliding",
+        Rotation::Fixed => "none",
+    };
+    config.insert("rotation".into(), name.into());
     let secret = Secret::new("client-secret");
     Connector {
         workspace: workspace(),
@@ -320,7 +332,7 @@ pub(super) fn connector(
         id,
         scopes: ScopeList::parse(["read"]).expect("a scope"),
         scope_policy: ScopePolicy::Widening,
-        config: BTreeMap::from(config),
+        config,
         allowed_apps: None,
         status: ConnectorStatus::Enabled,
         generation: 1,
