@@ -2,6 +2,7 @@
 
 mod admin;
 mod breakers;
+mod clock;
 mod connect;
 mod disconnect;
 mod envelope;

@@ -11,10 +11,9 @@ use tokio::sync::OnceCell;
 
 use super::RefreshEngine;
 use super::attempt::Outcome;
-use crate::crypto::hash::random_id;
 use crate::domain::connection::{CLOCK_SKEW, Connection, ConnectionKey, LEASE};
 use crate::domain::connector::Connector;
-use crate::domain::ids::{AttemptId, ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, LeaseAnswer, StoreError};
 
@@ -163,11 +162,7 @@ impl RefreshEngine {
             ConnectionId::parse(work.id.as_str()).map_err(|_| StoreError::Corrupt("due entry"))?;
         let connector = self.connector(key, run).await?;
         let now = self.clock.now();
-        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
-        let answer = self
-            .connections
-            .acquire_lease(key, &attempt, now, now.after(LEASE))
-            .await?;
+        let answer = self.take_lease(key).await?;
         let (outcome, entry) = match answer {
             LeaseAnswer::Gone => (DueOutcome::Gone, Entry::Over),
             LeaseAnswer::NotNow(current) => later(&current, now, run.horizon),
