@@ -99,6 +99,7 @@ fn process(world: &Arc<World>) -> RefreshEngine {
         registry: Arc::clone(&world.store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        health: Arc::clone(&store) as _,
         vault: Arc::new(world.vault(skew)),
         providers: Arc::new(SimProvider(Arc::clone(world))),
         jobs: Arc::new(MemoryQueue::default()),
