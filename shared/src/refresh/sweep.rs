@@ -171,7 +171,7 @@ impl RefreshEngine {
                     lease.connection.id != id || lease.connection.due_at > Some(run.horizon);
                 match connector {
                     Some(connector) if !stale => {
-                        let outcome = self.attempt(&lease, &connector, ()).await;
+                        let outcome = self.attempt(&lease, &connector, ()).await.outcome;
                         attempted(&outcome, work, &lease.connection, now)
                     }
                     // The connector is gone and nobody can use the token; its deletion
