@@ -8,7 +8,7 @@ use super::attempt::{Outcome, PauseCause};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionStatus, Lease, ReconnectReason};
 use crate::domain::connector::Connector;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, Event};
 use crate::domain::job::{EscrowedTokens, Job, SealedBytes};
 use crate::domain::refresh_protocol::{
     FailedAttempt, RETRY_DELAY, SUSPECT_SETTLE, Verdict, after_failure, lease_end,
@@ -83,26 +83,20 @@ impl RefreshEngine {
     }
 
     /// Fewer scopes or more than before (F21): the app may have to ask the user.
-    pub(super) async fn tell_scopes(
+    pub(super) fn scopes_changed(
         &self,
         before: &Connection,
         granted: &ScopeList,
         now: Timestamp,
-    ) {
+    ) -> Option<Event> {
         if granted.is_same_set(&before.granted_scopes) {
-            return;
+            return None;
         }
         let change = |connection| Change::ScopesChanged {
             connection,
             granted_scopes: granted.clone(),
         };
-        let event = connection_event(&*self.entropy, before, change, now);
-        match self.due.add_event(&event).await {
-            Ok(()) => self.publisher.publish(&event).await,
-            Err(error) => {
-                tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are not told");
-            }
-        }
+        Some(connection_event(&*self.entropy, before, change, now))
     }
 
     /// Tokens arrived for a connection that was disconnected during the call: nobody will ever

@@ -183,6 +183,7 @@ impl RefreshEngine {
             .scopes
             .clone()
             .unwrap_or_else(|| connection.granted_scopes.clone());
+        let event = self.scopes_changed(connection, &granted_scopes, now);
         let tokens = answer.over(&prepared.tokens);
         let generation = connection.generation + 1;
         let refreshable = tokens.refresh_credential(profile).is_some();
@@ -200,12 +201,14 @@ impl RefreshEngine {
                 last_used(connection),
                 random_fraction(&*self.entropy),
             ),
+            event,
         };
         match self.store_until_deadline(lease, &refreshed, now).await {
             Ok(LeaseWrite::Written) => {
                 self.move_due_entry(connection, refreshed.due_at).await;
-                self.tell_scopes(connection, &refreshed.granted_scopes, now)
-                    .await;
+                if let Some(event) = &refreshed.event {
+                    self.publisher.publish(event).await;
+                }
                 let stored = Connection {
                     status: ConnectionStatus::Active,
                     generation,

@@ -93,12 +93,14 @@ impl RefreshEngine {
             tracing::info!(connection.id = %tokens.id, "escrowed tokens are not needed");
             return Ok(());
         }
+        let now = self.clock.now();
         let refreshed = RefreshedTokens {
             sealed: tokens.sealed.0.clone(),
             validity: tokens.validity,
             refreshable: tokens.refreshable,
             granted_scopes: tokens.granted_scopes.clone(),
             due_at: tokens.due_at,
+            event: self.scopes_changed(&connection, &tokens.granted_scopes, now),
         };
         let lease = Lease {
             attempt: tokens.attempt.clone(),
@@ -106,12 +108,15 @@ impl RefreshEngine {
         };
         let stored = self
             .connections
-            .store_tokens(&lease, &refreshed, self.clock.now())
+            .store_tokens(&lease, &refreshed, now)
             .await?;
         match stored {
             LeaseWrite::Written => {
                 tracing::warn!(connection.id = %tokens.id, "tokens came out of escrow");
                 self.move_due_entry(&lease.connection, tokens.due_at).await;
+                if let Some(event) = &refreshed.event {
+                    self.publisher.publish(event).await;
+                }
                 Ok(())
             }
             LeaseWrite::Refused(Some(now)) if is_of(&now, tokens) => Ok(()),

@@ -1,11 +1,12 @@
 //! Workers that die, are stopped or freeze on their way through a refresh (F1 to F7, F36, F37).
 
 use futures_util::future::join;
+use serde_json::json;
 use shared::domain::connection::ConnectionStatus;
 use testkit::fake_as::Behaviour;
 use testkit::faults::Phase;
 
-use super::{Ending, HOUR, LEASE_OVER, Story, at_every_provider, lost};
+use super::{Ending, HOUR, LEASE_OVER, at_every_provider, lost};
 
 #[tokio::test]
 async fn f1_a_crash_before_the_lease_costs_nothing() {
@@ -99,6 +100,24 @@ async fn f6_a_crash_between_store_and_due_entry_is_mended_by_the_sweep() {
         story.world.pass(HOUR - 60);
         story.world.tick().await;
         assert_eq!(story.asked(), asked + 2, "both were due again");
+        story.is_kept().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn f7_a_crash_before_an_event_is_published_leaves_it_to_the_next_sweep() {
+    at_every_provider(async |story| {
+        let granted = json!("read extra");
+        story.provider_does(Behaviour::Amend {
+            set: [("scope".to_owned(), granted)].into_iter().collect(),
+            remove: Vec::new(),
+        });
+        story.crash("store_tokens", Phase::After).await;
+        assert!(!story.was_told("connection.scopes_changed"));
+        story.world.pass(60);
+        story.world.tick().await;
+        assert!(story.was_told("connection.scopes_changed"));
         story.is_kept().await;
     })
     .await;
