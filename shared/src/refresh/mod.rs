@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use on_demand::{FreshTokens, NotFresh};
-pub use sweep::{DueOutcome, SweepReport};
+pub use sweep::{DueOutcome, ShardReport, TickError, TickReport};
 
 use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
@@ -46,4 +46,6 @@ pub struct RefreshEngine {
     pub publisher: Publisher,
     /// Which addresses a connector's endpoints may have.
     pub address_rules: AddressRules,
+    /// How many providers one worker of the sweep asks at a time.
+    pub concurrency: usize,
 }

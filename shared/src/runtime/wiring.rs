@@ -18,7 +18,6 @@ use crate::oauth::provider_api::HttpProviderApi;
 use crate::ports::{Clock, Entropy};
 use crate::refresh::RefreshEngine;
 use crate::storage::dynamodb::DynamoStore;
-use crate::storage::schema::DUE_SHARDS;
 
 /// The adapters of one execution environment.
 pub struct Wiring {
@@ -59,7 +58,7 @@ impl Wiring {
         Arc::new(DynamoStore::new(
             client,
             self.config.tables.clone(),
-            DUE_SHARDS,
+            self.config.due_shards,
         ))
     }
 
@@ -117,6 +116,7 @@ impl Wiring {
             jobs: self.bus(),
             publisher: self.publisher(store),
             address_rules: self.config.address_rules,
+            concurrency: usize::try_from(self.config.refresh_concurrency).unwrap_or(usize::MAX),
         }
     }
 }

@@ -1,0 +1,184 @@
+//! One worker's run over one shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::super::RefreshEngine;
+use super::PERIOD;
+use super::entry::{Bounds, Connectors, DueOutcome};
+use super::fair::{Place, Waiting};
+use crate::domain::connection::ConnectionKey;
+use crate::domain::job::Job;
+use crate::ports::{DueWork, StoreError};
+
+/// When the last attempt of a run may begin. An attempt takes at most 8 s for the provider and
+/// 5 s for the store, and the function is stopped after 15 s: being stopped between the two is
+/// what loses a rotated token.
+const START_WINDOW: Duration = Duration::from_secs(2);
+/// How many entries one read of a shard takes.
+const PAGE: u32 = 500;
+/// How many reads a run makes: of 2,000 entries the fair ones are chosen.
+const PAGES: usize = 4;
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    /// How many entries ended how.
+    pub outcomes: BTreeMap<DueOutcome, u64>,
+    /// Whether the run left work and handed the shard over again.
+    pub continued: bool,
+}
+
+/// A due entry and where its connection is kept.
+type Found = (DueWork, ConnectionKey);
+
+/// What one run knows.
+struct Run {
+    bounds: Bounds,
+    connectors: Connectors,
+    waiting: Mutex<Waiting<Found>>,
+    /// The calls that may be in flight at a time.
+    permits: Semaphore,
+}
+
+/// The right to make one call; dropped when the provider has answered.
+struct Call<'a> {
+    run: &'a Run,
+    place: Place,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.run.waiting().answered(&self.place);
+    }
+}
+
+impl Run {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<Found>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next<'a>(&'a self, permit: SemaphorePermit<'a>) -> Option<(Found, Call<'a>)> {
+        let (place, found) = self.waiting().next()?;
+        let call = Call {
+            run: self,
+            place,
+            _permit: permit,
+        };
+        Some((found, call))
+    }
+}
+
+impl RefreshEngine {
+    /// Works through what is due in a shard, now or before the next tick, each connection once.
+    /// No attempt begins later than [`START_WINDOW`] after the run did. If that leaves work and
+    /// there was progress, the shard is handed over again.
+    ///
+    /// # Errors
+    /// When the shard could not be read at all; nothing was done then.
+    pub async fn refresh_shard(&self, shard: u32) -> Result<ShardReport, StoreError> {
+        let run = Run {
+            bounds: Bounds {
+                last_start: self.clock.monotonic() + START_WINDOW,
+                horizon: self.clock.now().after(PERIOD),
+            },
+            connectors: Connectors::default(),
+            waiting: Mutex::default(),
+            permits: Semaphore::new(self.concurrency.max(1)),
+        };
+        let unread = self.read_due(shard, &run).await?;
+        let outcomes = self.refresh_waiting(&run).await;
+        let left = unread || outcomes.contains(&None) || !run.waiting().is_empty();
+        let mut report = ShardReport::default();
+        for outcome in outcomes.into_iter().flatten() {
+            *report.outcomes.entry(outcome).or_default() += 1;
+        }
+        if left && report.outcomes.keys().any(|it| it.is_progress()) {
+            match self.jobs.enqueue(&[Job::RefreshShard { shard }]).await {
+                Ok(()) => report.continued = true,
+                Err(error) => {
+                    tracing::warn!(shard, error = %error, "what is left waits for the next tick");
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Lets wait what is due, and says whether there is more. What one connector has too much of
+    /// is passed over, so that others behind it are found.
+    async fn read_due(&self, shard: u32, run: &Run) -> Result<bool, StoreError> {
+        let mut seen = BTreeSet::new();
+        let mut surplus = false;
+        let mut after = None;
+        for page in 0..PAGES {
+            let due = self
+                .due
+                .due_refreshes(shard, run.bounds.horizon, after.as_deref(), PAGE)
+                .await;
+            let due = match due {
+                Ok(due) => due,
+                Err(error) if page > 0 => {
+                    tracing::warn!(shard, error = %error, "a shard was read in part");
+                    return Ok(true);
+                }
+                Err(error) => return Err(error),
+            };
+            for (work, key) in due.items {
+                if seen.insert(work.id.clone()) {
+                    let place = (key.workspace.clone(), key.connector.clone());
+                    surplus |= !run.waiting().add(place, (work, key));
+                }
+            }
+            after = due.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(surplus || after.is_some())
+    }
+
+    /// Works off who waits while there is time. At most [`RefreshEngine::concurrency`] calls are
+    /// in flight; as many entries again may be storing what a call brought, so that the next call
+    /// does not wait for the table.
+    async fn refresh_waiting(&self, run: &Run) -> Vec<Option<DueOutcome>> {
+        let mut outcomes = Vec::new();
+        let mut running = FuturesUnordered::new();
+        loop {
+            let may_start = running.len() < 2 * self.concurrency.max(1)
+                && self.clock.monotonic() < run.bounds.last_start
+                && !run.waiting().is_empty();
+            tokio::select! {
+                biased;
+                Ok(permit) = run.permits.acquire(), if may_start => {
+                    // It may have been a long wait.
+                    if self.clock.monotonic() < run.bounds.last_start
+                        && let Some((found, call)) = run.next(permit)
+                    {
+                        running.push(self.refresh_found(found, call, run));
+                    }
+                }
+                Some(outcome) = running.next(), if !running.is_empty() => outcomes.push(outcome),
+                else => return outcomes,
+            }
+        }
+    }
+
+    async fn refresh_found(
+        &self,
+        (work, key): Found,
+        call: Call<'_>,
+        run: &Run,
+    ) -> Option<DueOutcome> {
+        self.work_off(&work, &key, run.bounds, &run.connectors, call)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(due.id = work.id, error = %error, "due entry stays");
+                Some(DueOutcome::Failed)
+            })
+    }
+}
