@@ -17,6 +17,7 @@ use crate::domain::ids::{
 };
 use crate::domain::job::Job;
 use crate::domain::provider::Provider;
+use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::scopes::ScopeList;
 use crate::domain::secret::{Secret, SecretBytes};
 use crate::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
@@ -206,29 +207,6 @@ pub enum LeaseWrite {
     Refused(Option<Box<Connection>>),
 }
 
-/// How a refresh that brought no tokens ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FailedAttempt {
-    /// The lease is released and no attempt is made before `next_attempt_at`.
-    Pause {
-        /// Earliest next attempt.
-        next_attempt_at: Timestamp,
-    },
-    /// As `Pause`, and the connection is `Suspect` from `since` on.
-    Suspect {
-        /// When the provider refused.
-        since: Timestamp,
-        /// Earliest next attempt.
-        next_attempt_at: Timestamp,
-    },
-    /// The provider may have rotated the token: the lease is kept to its end, the attempt
-    /// stays open, and nothing may try before `next_attempt_at`.
-    Unknown {
-        /// Earliest next attempt.
-        next_attempt_at: Timestamp,
-    },
-}
-
 /// Connections and their leases.
 #[async_trait]
 pub trait Connections: Send + Sync {
@@ -283,16 +261,16 @@ pub trait Connections: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
     /// generation is still the leased one and the connection live. Not only its owner's lease:
-    /// see `storage::dynamodb::leases`. The connection is `Active`, its failures and open attempts are forgotten. The due entries are
-    /// the caller's to move.
+    /// see `storage::dynamodb::leases`. The connection is `Active`, its failures and earlier
+    /// attempts are forgotten. The due entries are the caller's to move.
     async fn store_tokens(
         &self,
         lease: &Lease,
         tokens: &RefreshedTokens,
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError>;
-    /// Records an attempt that brought no tokens and counts the failure. Only the lease's owner
-    /// can.
+    /// Records an attempt that brought no tokens, see [`FailedAttempt::apply`]. Only the lease's
+    /// owner can.
     async fn record_failure(
         &self,
         lease: &Lease,

@@ -103,7 +103,13 @@ async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
         .lookup("alice", &connector)
         .await
         .expect_problem(503, "provider_unavailable");
+    // A first refusal proves nothing yet, here as elsewhere.
     world.pass(20);
+    world
+        .lookup("alice", &connector)
+        .await
+        .expect_problem(503, "provider_unavailable");
+    world.pass(60);
     let refused = world
         .lookup("alice", &connector)
         .await

@@ -124,6 +124,7 @@ fn write_of(
             random_fraction(&*state.entropy),
         ),
         open_attempts: 0,
+        outcome_lost: false,
         failures: 0,
         next_attempt_at: None,
         created_at: kept.map_or(now, |connection| connection.created_at),

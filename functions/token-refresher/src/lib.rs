@@ -2,6 +2,7 @@
 //! events whose first publication was lost. From the queues: does what was handed over.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
@@ -9,10 +10,13 @@ use serde_json::json;
 use shared::domain::job::Job;
 use shared::events::Publisher;
 use shared::ports::StoreError;
-use shared::refresh::{DueOutcome, RefreshEngine, TickError};
+use shared::refresh::{DueOutcome, RefreshEngine, ShardReport, TickError};
 use shared::runtime::lambda::JobReport;
 use shared::runtime::queue::{Batch, BatchReport, Record};
 use shared::runtime::telemetry::Metric;
+
+/// How often what happened.
+type Counts = BTreeMap<&'static str, u64>;
 
 /// How many lost events one tick publishes per shard.
 const RELAY_LIMIT: u32 = 100;
@@ -87,26 +91,38 @@ pub async fn work(engine: &RefreshEngine, batch: Batch) -> BatchReport {
 }
 
 /// Does one job and says what came of it; `None` when it has to be delivered again.
-async fn handle(engine: &RefreshEngine, record: &Record) -> Option<BTreeMap<&'static str, u64>> {
+async fn handle(engine: &RefreshEngine, record: &Record) -> Option<Counts> {
     let id = record.message_id.as_str();
-    let job = serde_json::from_str(&record.body)
-        // What it says instead is not for the log: a body may hold a sealed token.
-        .inspect_err(|error| {
+    let job = match serde_json::from_str::<Job>(&record.body) {
+        Ok(job) => job,
+        // What it says instead is not for the log: a body may hold sealed tokens.
+        Err(error) => {
             let fault = error.classify();
-            tracing::error!(message.id = id, ?fault, "message is no job (F42)");
-        })
-        .ok()?;
-    match job {
-        Job::RefreshShard { shard } => {
-            let swept = engine.refresh_shard(shard).await;
-            let swept = swept.inspect_err(|error| {
-                tracing::error!(shard, error = %error, "due entries could not be read");
-            });
-            let outcomes = swept.ok()?.outcomes.into_iter();
-            Some(outcomes.map(|(it, n)| (it.as_str(), n)).collect())
+            tracing::error!(message.id = id, ?fault, "message is no job");
+            return None;
         }
-        Job::RetryRefresh { .. } | Job::StoreTokens(_) => None,
-    }
+    };
+    let done = match job {
+        Job::RefreshShard { shard } => engine.refresh_shard(shard).await.map(outcomes),
+        Job::RetryRefresh { connection, id } => {
+            let done = engine.retry_refresh(&connection, &id).await;
+            done.map(|()| Counts::from([("retried", 1)]))
+        }
+        Job::StoreTokens(tokens) => {
+            let done = engine.store_escrowed(&tokens).await;
+            done.map(|()| Counts::from([("out_of_escrow", 1)]))
+        }
+    };
+    done.inspect_err(|error| {
+        let cause = error.source().map(ToString::to_string);
+        tracing::error!(message.id = id, error = %error, cause, "job is left to the queue");
+    })
+    .ok()
+}
+
+fn outcomes(report: ShardReport) -> Counts {
+    let outcomes = report.outcomes.into_iter();
+    outcomes.map(|(it, n)| (it.as_str(), n)).collect()
 }
 
 fn count(name: &'static str, value: f64) -> Metric {

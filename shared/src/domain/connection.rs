@@ -51,9 +51,12 @@ pub struct Connection {
     pub account: Option<Account>,
     /// When its next refresh is due; the due entry stands under the same instant.
     pub due_at: Option<Timestamp>,
-    /// Attempts to refresh that have neither stored a token set nor ended cleanly. More than
-    /// the running one means that an earlier one crashed or lost its answer.
+    /// Attempts to refresh that have not reported how they ended. More than the running one
+    /// means that an earlier one crashed, or that the table did not take its report.
     pub open_attempts: u64,
+    /// Whether an attempt since the last stored token set never learnt its answer: the provider
+    /// may have rotated the refresh token without our knowing the new one.
+    pub outcome_lost: bool,
     /// Failures in a row.
     pub failures: u32,
     /// No attempt before this instant.
@@ -66,6 +69,14 @@ pub struct Connection {
     pub refreshed_at: Option<Timestamp>,
     /// When an app last read a token, to the hour.
     pub last_read_at: Option<Timestamp>,
+}
+
+impl Connection {
+    /// Whether the stored refresh token may have been spent by an earlier attempt than the one
+    /// that runs.
+    pub fn has_lost_outcome(&self) -> bool {
+        self.outcome_lost || self.open_attempts > 1
+    }
 }
 
 /// The life cycle of a connection.

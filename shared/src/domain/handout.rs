@@ -153,6 +153,7 @@ mod tests {
             account: None,
             due_at: None,
             open_attempts: 0,
+            outcome_lost: false,
             failures: 0,
             next_attempt_at: None,
             created_at: AT,

@@ -12,6 +12,7 @@ pub mod job;
 pub mod plan;
 pub mod provider;
 pub mod refresh_policy;
+pub mod refresh_protocol;
 pub mod scopes;
 pub mod secret;
 pub mod session;

@@ -1,5 +1,5 @@
-//! When a connection is refreshed, and how long to wait after a failure. Numbers and their
-//! reasons are in docs/ARCHITECTURE.md, "Refresh".
+//! When a connection is refreshed. Numbers and their reasons are in docs/ARCHITECTURE.md,
+//! "Refresh".
 
 use std::time::Duration;
 
@@ -12,15 +12,9 @@ use super::token::Validity;
 pub const IN_USE: Duration = Duration::from_secs(24 * 3600);
 /// How often a token's last reading is written down.
 pub const READ_RECORD_INTERVAL: Duration = Duration::from_secs(3600);
-/// How long a refused refresh token is suspect before it is tried once more.
-pub const SUSPECT_SETTLE: Duration = Duration::from_secs(60);
-/// The longest pause a provider's `Retry-After` or a backoff can impose.
-pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 const LONGEST_MARGIN: Duration = Duration::from_secs(15 * 60);
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
-const BACKOFF_BASE: Duration = Duration::from_secs(5);
-const BACKOFF_CAP: Duration = Duration::from_secs(30 * 60);
 
 /// When the refresh after this one is due; `None` for a grant that needs none.
 ///
@@ -61,13 +55,6 @@ pub fn last_used(connection: &Connection) -> Timestamp {
         .map_or(connection.connected_at, |at| {
             at.max(connection.connected_at)
         })
-}
-
-/// How long to wait after the `failures`-th failure in a row: full jitter over a doubling
-/// bound. `jitter` is a fraction from 0 to 1.
-pub fn backoff(failures: u32, jitter: f64) -> Duration {
-    let doubled = BACKOFF_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(BACKOFF_CAP).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -136,13 +123,5 @@ mod tests {
             expires_at: Some(at(HOUR)),
         };
         assert_eq!(next_refresh(&profile(None), hour, false, at(0), 0.0), None);
-    }
-
-    #[test]
-    fn backoff_doubles_to_half_an_hour_and_spreads_over_the_whole_range() {
-        assert_eq!(backoff(1, 1.0), Duration::from_secs(5));
-        assert_eq!(backoff(4, 1.0), Duration::from_secs(40));
-        assert_eq!(backoff(99, 1.0), Duration::from_secs(1800));
-        assert_eq!(backoff(99, 0.0), Duration::ZERO);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::json::text_at;
 use crate::domain::provider::{ErrorClass, TokenEndpointProfile};
-use crate::domain::refresh_policy::MAX_PAUSE;
+use crate::domain::refresh_protocol::MAX_PAUSE;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenFailure;
 

@@ -8,16 +8,20 @@ use crate::connector_client::ConnectorClient;
 use crate::crypto::hash::random_fraction;
 use crate::crypto::vault::WorkspaceKeys;
 use crate::domain::connection::ReconnectReason;
-use crate::domain::connection::{CLOCK_SKEW, Connection, ConnectionStatus, LEASE, Lease};
+use crate::domain::connection::{Connection, ConnectionStatus, Lease};
 use crate::domain::connector::{Connector, ConnectorStatus};
-use crate::domain::refresh_policy::{MAX_PAUSE, SUSPECT_SETTLE, backoff, last_used, next_refresh};
+use crate::domain::job::{EscrowedTokens, Job, SealedBytes};
+use crate::domain::refresh_policy::{last_used, next_refresh};
+use crate::domain::refresh_protocol::{
+    FailedAttempt, RETRY_DELAY, Verdict, after_failure, before_asking, lease_end,
+};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet, Validity};
 use crate::events::{connection_event, reconnect_required};
-use crate::ports::{FailedAttempt, LeaseWrite, RefreshedTokens, Revocation, StoreError};
+use crate::ports::{LeaseWrite, RefreshedTokens, Revocation, StoreError};
 
-/// A misconfigured connector is asked again no sooner than this.
-const CONFIG_PAUSE: Duration = Duration::from_secs(60);
+/// When a look-up should ask again whose tokens are in escrow.
+const ESCROW_DELIVERY: Duration = Duration::from_secs(5);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -81,6 +85,11 @@ impl RefreshEngine {
             Ok(prepared) => prepared,
             Err(outcome) => return self.release(lease, outcome).await,
         };
+        let rotation = prepared.client.provider.refresh.rotation;
+        if let Some(settle) = before_asking(connection, rotation, self.clock.now()) {
+            tracing::warn!(connection.id = %connection.id, "an earlier attempt never reported");
+            return self.record(lease, settle).await;
+        }
         let Some(refresh_token) = prepared.tokens.refresh_token.clone() else {
             return self
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
@@ -201,17 +210,44 @@ impl RefreshEngine {
                 Outcome::Gone
             }
             Err(error) => {
-                // The lease runs on and the attempt stays open: if the provider rotated, the
-                // next attempt's refusal is known to be our loss and not the user's doing.
                 tracing::error!(
                     connection.id = %connection.id, error = %error,
                     "refreshed tokens could not be stored"
                 );
-                Outcome::Paused {
-                    until: lease_end(now),
-                    cause: PauseCause::Store,
-                }
+                self.escrow(lease, refreshed, now).await
             }
+        }
+    }
+
+    /// The last resort for tokens that the table does not take: the queue keeps them, sealed,
+    /// until it does (F28, H-69). The lease runs on, and the attempt has not reported.
+    async fn escrow(&self, lease: &Lease, tokens: RefreshedTokens, now: Timestamp) -> Outcome {
+        let connection = &lease.connection;
+        let job = Job::StoreTokens(Box::new(EscrowedTokens {
+            connection: connection.key.clone(),
+            id: connection.id.clone(),
+            attempt: lease.attempt.clone(),
+            generation: connection.generation,
+            connector_generation: connection.connector_generation,
+            sealed: SealedBytes(tokens.sealed),
+            validity: tokens.validity,
+            refreshable: tokens.refreshable,
+            granted_scopes: tokens.granted_scopes,
+            due_at: tokens.due_at,
+        }));
+        let until = match self.jobs.enqueue(&[job]).await {
+            Ok(()) => now.after(ESCROW_DELIVERY),
+            Err(error) => {
+                tracing::error!(
+                    connection.id = %connection.id, error = %error,
+                    "refreshed tokens could not be put into escrow either"
+                );
+                lease_end(now)
+            }
+        };
+        Outcome::Paused {
+            until,
+            cause: PauseCause::Store,
         }
     }
 
@@ -242,7 +278,7 @@ impl RefreshEngine {
 
     /// Puts the due entry where the connection now says it is. The new one is added before the
     /// old one goes; if either fails the sweep finds the old one, and mends.
-    async fn move_due_entry(&self, before: &Connection, due_at: Option<Timestamp>) {
+    pub(super) async fn move_due_entry(&self, before: &Connection, due_at: Option<Timestamp>) {
         if before.due_at == due_at {
             return;
         }
@@ -290,82 +326,48 @@ impl RefreshEngine {
 
     async fn settle_failure(&self, lease: &Lease, failure: &TokenFailure) -> Outcome {
         let now = self.clock.now();
+        let jitter = random_fraction(&*self.entropy);
+        match after_failure(&lease.connection, failure, now, jitter, false) {
+            Verdict::Record(record) => self.record(lease, record).await,
+            Verdict::Dead(reason) => self.require_reconnect(lease, reason).await,
+        }
+    }
+
+    async fn record(&self, lease: &Lease, record: FailedAttempt) -> Outcome {
         let connection = &lease.connection;
-        let wait = |least: Duration| {
-            let pause = backoff(connection.failures + 1, random_fraction(&*self.entropy));
-            now.after(pause.max(least).min(MAX_PAUSE))
-        };
-        let record = match failure {
-            TokenFailure::GrantRefused if connection.open_attempts > 1 => {
-                // An earlier attempt never learnt its answer: the rotation was lost then.
-                return self
-                    .require_reconnect(lease, ReconnectReason::RefreshOutcomeLost)
-                    .await;
-            }
-            TokenFailure::GrantRefused => match connection.status {
-                ConnectionStatus::Suspect { since } if now.since(since) >= SUSPECT_SETTLE => {
-                    return self
-                        .require_reconnect(lease, ReconnectReason::GrantRevoked)
-                        .await;
-                }
-                ConnectionStatus::Suspect { since } => FailedAttempt::Suspect {
-                    since,
-                    next_attempt_at: since.after(SUSPECT_SETTLE),
-                },
-                ConnectionStatus::Active
-                | ConnectionStatus::ReconnectRequired { .. }
-                | ConnectionStatus::Revoking { .. }
-                | ConnectionStatus::Disconnected { .. } => FailedAttempt::Suspect {
-                    since: now,
-                    next_attempt_at: now.after(SUSPECT_SETTLE),
-                },
-            },
-            TokenFailure::InteractionRequired => {
-                return self
-                    .require_reconnect(lease, ReconnectReason::GrantRevoked)
-                    .await;
-            }
-            // A type of token we cannot use still came with a rotation.
-            TokenFailure::OutcomeUnknown | TokenFailure::UnknownTokenType => {
-                FailedAttempt::Unknown {
-                    next_attempt_at: lease_end(now),
-                }
-            }
-            TokenFailure::NotSent => FailedAttempt::Pause {
-                next_attempt_at: wait(Duration::from_secs(1)),
-            },
-            TokenFailure::TryLater { after } => {
-                let least = after.unwrap_or(Duration::from_secs(1));
-                FailedAttempt::Pause {
-                    next_attempt_at: wait(least),
-                }
-            }
-            TokenFailure::ClientRefused
-            | TokenFailure::RequestRefused
-            | TokenFailure::Redirected
-            | TokenFailure::AddressRefused
-            | TokenFailure::Unexpected { .. } => FailedAttempt::Pause {
-                next_attempt_at: wait(CONFIG_PAUSE),
-            },
-        };
-        let until = match record {
-            FailedAttempt::Pause { next_attempt_at }
-            | FailedAttempt::Suspect {
-                next_attempt_at, ..
-            }
-            | FailedAttempt::Unknown { next_attempt_at } => next_attempt_at,
-        };
+        let (now, until) = (self.clock.now(), record.next_attempt_at());
         let paused = Outcome::Paused {
             until,
             cause: PauseCause::Provider,
         };
         match self.connections.record_failure(lease, &record).await {
-            Ok(LeaseWrite::Written) => paused,
-            Ok(LeaseWrite::Refused(current)) => superseded(lease, current, paused),
+            Ok(LeaseWrite::Written) => {}
+            Ok(LeaseWrite::Refused(current)) => return superseded(lease, current, paused),
             Err(error) => {
                 tracing::warn!(connection.id = %connection.id, error = %error, "failed refresh was not recorded");
-                paused
             }
+        }
+        let soon = match record {
+            FailedAttempt::Unknown { .. } | FailedAttempt::Settle { .. } => {
+                until <= now.after(RETRY_DELAY)
+            }
+            FailedAttempt::Pause { .. } | FailedAttempt::Suspect { .. } => false,
+        };
+        if soon {
+            self.retry_soon(connection).await;
+        }
+        paused
+    }
+
+    /// What is unknown is tried again as soon as it has settled: a provider's grace may be over
+    /// before the next tick.
+    async fn retry_soon(&self, connection: &Connection) {
+        let retry = Job::RetryRefresh {
+            connection: connection.key.clone(),
+            id: connection.id.clone(),
+        };
+        if let Err(error) = self.jobs.enqueue(&[retry]).await {
+            tracing::warn!(connection.id = %connection.id, error = %error, "the next tick will retry");
         }
     }
 
@@ -417,9 +419,4 @@ fn superseded(lease: &Lease, current: Option<Box<Connection>>, otherwise: Outcom
         Some(_) => otherwise,
         None => Outcome::Gone,
     }
-}
-
-/// The first instant at which a lease that was taken at or before `now` may be taken over.
-fn lease_end(now: Timestamp) -> Timestamp {
-    now.after(LEASE + CLOCK_SKEW + Duration::from_millis(1))
 }

@@ -93,7 +93,10 @@ impl Wiring {
 
     /// The stack's event bus.
     fn bus(&self) -> Arc<EventBridgeSink> {
-        let client = aws_sdk_eventbridge::Client::new(&self.aws);
+        let config = aws_sdk_eventbridge::config::Builder::from(&self.aws)
+            .timeout_config(bus_timeouts())
+            .build();
+        let client = aws_sdk_eventbridge::Client::from_conf(config);
         Arc::new(EventBridgeSink::new(client, self.config.event_bus.clone()))
     }
 
@@ -119,6 +122,15 @@ impl Wiring {
             concurrency: usize::try_from(self.config.refresh_concurrency).unwrap_or(usize::MAX),
         }
     }
+}
+
+/// Tokens that the table did not take have to be in escrow before the function is stopped; what
+/// else goes to the bus stands in the outbox.
+fn bus_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_timeout(Duration::from_millis(1500))
+        .build()
 }
 
 /// A connection that died while the sandbox was frozen must cost a retry and not the function's

@@ -267,6 +267,7 @@ pub(crate) mod attr {
         NEXT_ATTEMPT_AT = "next_attempt_at";
         OPEN_ATTEMPTS = "open_attempts";
         OUTCOME = "outcome";
+        OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
         REASON = "reason";
         REFRESHABLE = "refreshable";

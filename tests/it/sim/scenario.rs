@@ -14,6 +14,7 @@ use shared::domain::connector::{
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, ProviderId, UserId, WorkspaceId};
 use shared::domain::job::Job;
+use shared::domain::refresh_protocol::RETRY_DELAY;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::time::Timestamp;
@@ -279,7 +280,7 @@ async fn look_up(
     }
 }
 
-/// The queue: every job is an invocation of its own, in any process, a while later; some come
+/// The queues: every job is an invocation of its own, in any process, a while later; some come
 /// twice, and so in another order.
 struct Queue {
     world: Arc<World>,
@@ -294,7 +295,12 @@ impl JobQueue for Queue {
         for job in jobs {
             for _ in 0..if sim.chance(10) { 2 } else { 1 } {
                 let engine = any(&self.world, &processes).clone();
-                let (inner, job, late) = (sim.clone(), job.clone(), sim.below(3_000));
+                let delay = match job {
+                    Job::RetryRefresh { .. } => RETRY_DELAY,
+                    Job::RefreshShard { .. } | Job::StoreTokens(_) => Duration::ZERO,
+                };
+                let late = delay.as_millis() as u64 + sim.below(3_000);
+                let (inner, job) = (sim.clone(), job.clone());
                 sim.spawn(async move {
                     inner.sleep(late).await;
                     inner.invoke(HARD_LIMIT, async move { work(&engine, job).await });
@@ -305,14 +311,14 @@ impl JobQueue for Queue {
     }
 }
 
-/// Does one job. What fails is not delivered again here: the next tick is the retry of a shard.
+/// Does one job. What fails is not delivered again here, and nothing may need it: the tick comes
+/// again, and escrow hands itself over anew.
 async fn work(engine: &RefreshEngine, job: Job) {
-    match job {
-        Job::RefreshShard { shard } => {
-            let _ = engine.refresh_shard(shard).await;
-        }
-        Job::RetryRefresh { .. } | Job::StoreTokens(_) => {}
-    }
+    let _ = match job {
+        Job::RefreshShard { shard } => engine.refresh_shard(shard).await.map(|_| ()),
+        Job::RetryRefresh { connection, id } => engine.retry_refresh(&connection, &id).await,
+        Job::StoreTokens(tokens) => engine.store_escrowed(&tokens).await,
+    };
 }
 
 /// A bus that takes everything.
@@ -338,8 +344,9 @@ fn key(user: u64) -> ConnectionKey {
     }
 }
 
-/// The one connector of these stories.
+/// The one connector of these stories, whose profile says of the provider what is true.
 pub(super) fn connector(
+    rotation: Rotation,
     keys: &WorkspaceKeys,
     entropy: &SeededEntropy,
     now: Timestamp,
@@ -347,6 +354,17 @@ pub(super) fn connector(
     let id = ConnectorId::parse("files").expect("an id");
     let urls = ["authorize", "token", "revoke", "userinfo"];
     let config = urls.map(|name| (format!("{name}_url"), format!("https://as.example/{name}")));
+    let mut config = BTreeMap::from(config);
+    let name = match rotation {
+        Rotation::Strict => "strict",
+        Rotation::Grace(seconds) => {
+            config.insert("grace_seconds".into(), seconds.to_string());
+            "grace"
+        }
+        Rotation::Sliding => "sliding",
+        Rotation::Fixed => "none",
+    };
+    config.insert("rotation".into(), name.into());
     let secret = Secret::new("client-secret");
     Connector {
         workspace: workspace(),
@@ -362,7 +380,7 @@ pub(super) fn connector(
         id,
         scopes: ScopeList::parse(["read"]).expect("a scope"),
         scope_policy: ScopePolicy::Widening,
-        config: BTreeMap::from(config),
+        config,
         allowed_apps: None,
         status: ConnectorStatus::Enabled,
         generation: 1,

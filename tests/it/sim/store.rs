@@ -11,11 +11,12 @@ use shared::domain::connection::{
 };
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::time::Timestamp;
 use shared::events::{connection_event, reconnect_required};
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, FailedAttempt, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, StoreError,
 };
 
 use super::faults::StoreFault;

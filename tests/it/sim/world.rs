@@ -8,7 +8,7 @@ use shared::crypto::vault::{Vault, WorkspaceKeys};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
 use shared::domain::connector::Connector;
 use shared::domain::ids::ConnectionId;
-use shared::domain::refresh_policy::MAX_PAUSE;
+use shared::domain::refresh_protocol::MAX_PAUSE;
 use shared::ports::{Connections as _, DueTable as _};
 use shared::refresh::FreshTokens;
 use testkit::entropy::SeededEntropy;
@@ -81,7 +81,7 @@ impl World {
         let keys = keys
             .expect("a store in memory answers at once")
             .expect("keys");
-        let connector = scenario::connector(&keys, &entropy, sim.timestamp());
+        let connector = scenario::connector(mode.rotation, &keys, &entropy, sim.timestamp());
         let faults = Faults::new(mode.faults, quiet_from, &sim);
         Self {
             mode,

@@ -227,6 +227,7 @@ async fn a_connection_of_every_status_reads_back_as_written(store: &dyn AnyStore
         let full = Connection {
             status,
             open_attempts: 2,
+            outcome_lost: true,
             failures: 3,
             next_attempt_at: Some(at(4)),
             refreshed_at: Some(at(5)),

@@ -1,7 +1,8 @@
 //! The lease: who gets it, for how long, and how it is given back.
 
 use shared::domain::connection::ConnectionStatus;
-use shared::ports::{FailedAttempt, LeaseAnswer, LeaseWrite};
+use shared::domain::refresh_protocol::FailedAttempt;
+use shared::ports::{LeaseAnswer, LeaseWrite};
 
 use super::fixtures::{
     acquire, at, attempt, connect, connected, connection, connector, event, key, leased,

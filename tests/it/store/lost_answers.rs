@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use shared::domain::connection::ReconnectReason;
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{Redirected, Returned, Stage};
-use shared::ports::{
-    ConnectAnswer, Connections, FailedAttempt, LeaseAnswer, LeaseWrite, Sessions, StoreError,
-};
+use shared::ports::{ConnectAnswer, Connections, LeaseAnswer, LeaseWrite, Sessions, StoreError};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 use testkit::faults::{Fault, FaultyStore, Phase};

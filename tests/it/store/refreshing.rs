@@ -3,7 +3,8 @@
 use shared::domain::connection::{
     Connection, ConnectionStatus, Lease, ReconnectReason, RevocationOutcome,
 };
-use shared::ports::{ConnectAnswer, FailedAttempt, LeaseAnswer, LeaseWrite};
+use shared::domain::refresh_protocol::FailedAttempt;
+use shared::ports::{ConnectAnswer, LeaseAnswer, LeaseWrite};
 
 use super::fixtures::{
     acquire, at, connect, connected, due_users, event, leased, revocation, stored, tokens, unsent,
@@ -20,7 +21,8 @@ facts! {
     c17_a_reconnect_fences_a_refresh_in_flight
     f37_a_worker_whose_lease_ran_out_still_stores_if_nobody_took_over
     a_pause_ends_the_lease_and_counts_a_failure
-    f08_an_unknown_outcome_keeps_the_lease_and_leaves_the_attempt_open
+    f08_an_unknown_outcome_keeps_the_lease_and_is_remembered_until_tokens_are_stored
+    h69_an_attempt_that_never_reports_is_known_to_the_next_one
     h64_a_dead_grant_is_told_leaves_the_schedule_and_keeps_its_ciphertext
     h64_a_grant_is_not_declared_dead_by_a_worker_that_lost_its_lease
     h68_failures_whose_answer_was_lost_count_once
@@ -200,7 +202,9 @@ async fn a_pause_ends_the_lease_and_counts_a_failure(store: &dyn AnyStore) {
     assert_eq!((healed.failures, healed.next_attempt_at), (0, None));
 }
 
-async fn f08_an_unknown_outcome_keeps_the_lease_and_leaves_the_attempt_open(store: &dyn AnyStore) {
+async fn f08_an_unknown_outcome_keeps_the_lease_and_is_remembered_until_tokens_are_stored(
+    store: &dyn AnyStore,
+) {
     connected(store, "u1").await;
     let lease = leased(store, "u1", "a1", at(0)).await;
     let unknown = FailedAttempt::Unknown {
@@ -216,17 +220,41 @@ async fn f08_an_unknown_outcome_keeps_the_lease_and_leaves_the_attempt_open(stor
     let next = leased(store, "u1", "a2", at(20)).await;
     assert_eq!(
         (next.connection.open_attempts, next.connection.failures),
-        (2, 1)
+        (1, 1)
     );
-    // The attempt after it ends cleanly; the lost one is still not accounted for.
+    assert!(next.connection.outcome_lost);
+    // The attempt after it ends cleanly; the lost answer is still not accounted for.
     let pause = FailedAttempt::Pause {
         next_attempt_at: at(30),
     };
     store.record_failure(&next, &pause).await.unwrap();
-    assert_eq!(stored(store, "u1").await.open_attempts, 1);
+    assert!(stored(store, "u1").await.outcome_lost);
     let last = leased(store, "u1", "a3", at(30)).await;
     assert!(is_written(&refresh(store, &last, "new", 31).await));
-    assert_eq!(stored(store, "u1").await.open_attempts, 0);
+    let healed = stored(store, "u1").await;
+    assert_eq!((healed.open_attempts, healed.outcome_lost), (0, false));
+}
+
+async fn h69_an_attempt_that_never_reports_is_known_to_the_next_one(store: &dyn AnyStore) {
+    connected(store, "u1").await;
+    leased(store, "u1", "a1", at(0)).await;
+    let next = leased(store, "u1", "a2", at(20)).await;
+    assert_eq!(next.connection.open_attempts, 2);
+    let settle = FailedAttempt::Settle {
+        next_attempt_at: at(40),
+    };
+    assert!(is_written(
+        &store.record_failure(&next, &settle).await.unwrap()
+    ));
+    let settled = stored(store, "u1").await;
+    assert_eq!((settled.open_attempts, settled.failures), (0, 0));
+    assert!(settled.outcome_lost);
+    assert!(matches!(
+        acquire(store, "u1", "a3", at(39)).await,
+        LeaseAnswer::NotNow(_)
+    ));
+    let third = leased(store, "u1", "a3", at(40)).await;
+    assert_eq!(third.connection.open_attempts, 1);
 }
 
 async fn h64_a_dead_grant_is_told_leaves_the_schedule_and_keeps_its_ciphertext(
@@ -294,5 +322,6 @@ async fn h68_failures_whose_answer_was_lost_count_once(store: &dyn AnyStore) {
         }
         assert_eq!(stored(store, "u1").await.failures, n as u32 + 1);
     }
-    assert_eq!(stored(store, "u1").await.open_attempts, 1);
+    let stored = stored(store, "u1").await;
+    assert_eq!((stored.open_attempts, stored.outcome_lost), (0, true));
 }

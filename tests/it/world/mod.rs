@@ -25,13 +25,14 @@ use shared::domain::address::AddressRules;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
+use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Clock, Connections, DueTable, EventSink, KeyTable, Lookup, Registry, Sessions,
+    Clock, Connections, DueTable, EventSink, JobQueue as _, KeyTable, Lookup, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -66,6 +67,7 @@ impl<S: Registry + Sessions + Connections + DueTable + Lookup + KeyTable + 'stat
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) kms: Arc<FakeKeyService>,
     pub(crate) provider: FakeAs,
     pub(crate) engine: RefreshEngine,
@@ -204,7 +206,8 @@ impl World {
         let router = with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
         Self {
             clock,
-            connections: store,
+            connections: Arc::clone(&store) as _,
+            sessions: store,
             kms,
             provider,
             engine,
@@ -374,16 +377,23 @@ impl World {
     }
 
     /// A minute's work of the scheduled refresher: the tick, and every job that it and its
-    /// workers hand over. Answers how many due entries ended how.
+    /// workers hand over, but for retries: their queue holds them until their lease is over, and
+    /// here until the next tick. Answers how many due entries ended how.
     pub(crate) async fn tick(&self) -> Value {
         self.tick_alone().await;
         let mut sum = BTreeMap::<String, u64>::new();
-        for _ in 0..100 {
+        let mut held = Vec::new();
+        for round in 0..100 {
             let jobs = self.jobs.drain();
             if jobs.is_empty() {
+                self.jobs.enqueue(&held).await.unwrap();
                 return json!(sum);
             }
             for job in jobs {
+                if round > 0 && matches!(job, Job::RetryRefresh { .. }) {
+                    held.push(job);
+                    continue;
+                }
                 let message = serde_json::to_string(&job).unwrap();
                 let done = self.deliver(&[&message]).await;
                 assert!(done.failed.is_empty(), "{job:?} failed");

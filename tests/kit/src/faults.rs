@@ -12,11 +12,12 @@ use shared::domain::event::Event;
 use shared::domain::ids::{
     AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, FailedAttempt, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, Sessions, StoreError,
 };
 
 /// Which side of a call.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::super::RefreshEngine;
+use super::super::{JobNotDone, RefreshEngine};
 use super::PERIOD;
 use super::entry::{Bounds, Connectors, DueOutcome};
 use super::fair::{Place, Waiting};
@@ -21,8 +21,8 @@ use crate::ports::{DueWork, StoreError};
 const START_WINDOW: Duration = Duration::from_secs(2);
 /// How many entries one read of a shard takes.
 const PAGE: u32 = 500;
-/// How many reads a run makes: of 2,000 entries the fair ones are chosen.
-const PAGES: usize = 4;
+/// How many reads a run makes at most: those who are next are chosen among 4,000 entries.
+const PAGES: usize = 8;
 
 /// What one run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,32 @@ pub struct ShardReport {
     pub outcomes: BTreeMap<DueOutcome, u64>,
     /// Whether the run left work and handed the shard over again.
     pub continued: bool,
+}
+
+/// What has come of a run so far.
+#[derive(Default)]
+struct Done {
+    outcomes: BTreeMap<DueOutcome, u64>,
+    /// Whether an entry was taken up too late to be tried.
+    out_of_time: bool,
+}
+
+impl Done {
+    fn add(&mut self, outcome: Option<DueOutcome>) {
+        match outcome {
+            Some(outcome) => *self.outcomes.entry(outcome).or_default() += 1,
+            None => self.out_of_time = true,
+        }
+    }
+
+    /// How many entries are dealt with.
+    fn progress(&self) -> u64 {
+        let outcomes = self.outcomes.iter();
+        outcomes
+            .filter(|(it, _)| it.is_progress())
+            .map(|(_, n)| n)
+            .sum()
+    }
 }
 
 /// A due entry and where its connection is kept.
@@ -76,12 +102,12 @@ impl Run {
 
 impl RefreshEngine {
     /// Works through what is due in a shard, now or before the next tick, each connection once.
-    /// No attempt begins later than [`START_WINDOW`] after the run did. If that leaves work and
-    /// there was progress, the shard is handed over again.
+    /// No attempt begins later than [`START_WINDOW`] after the run did. If that leaves work, there
+    /// was progress, and no other worker is at it, the shard is handed over again.
     ///
     /// # Errors
     /// When the shard could not be read at all; nothing was done then.
-    pub async fn refresh_shard(&self, shard: u32) -> Result<ShardReport, StoreError> {
+    pub async fn refresh_shard(&self, shard: u32) -> Result<ShardReport, JobNotDone> {
         let run = Run {
             bounds: Bounds {
                 last_start: self.clock.monotonic() + START_WINDOW,
@@ -92,19 +118,17 @@ impl RefreshEngine {
             permits: Semaphore::new(self.concurrency.max(1)),
         };
         let unread = self.read_due(shard, &run).await?;
-        let outcomes = self.refresh_waiting(&run).await;
-        let left = unread || outcomes.contains(&None) || !run.waiting().is_empty();
-        let mut report = ShardReport::default();
-        for outcome in outcomes.into_iter().flatten() {
-            *report.outcomes.entry(outcome).or_default() += 1;
-        }
-        if left && report.outcomes.keys().any(|it| it.is_progress()) {
-            match self.jobs.enqueue(&[Job::RefreshShard { shard }]).await {
-                Ok(()) => report.continued = true,
-                Err(error) => {
-                    tracing::warn!(shard, error = %error, "what is left waits for the next tick");
-                }
-            }
+        let done = self.refresh_waiting(&run).await;
+        let left = unread || done.out_of_time || !run.waiting().is_empty();
+        let mut report = ShardReport {
+            continued: left && done.progress() > 0 && !self.meets_another(&done),
+            outcomes: done.outcomes,
+        };
+        if report.continued
+            && let Err(error) = self.jobs.enqueue(&[Job::RefreshShard { shard }]).await
+        {
+            tracing::warn!(shard, error = %error, "what is left waits for the next tick");
+            report.continued = false;
         }
         Ok(report)
     }
@@ -145,15 +169,18 @@ impl RefreshEngine {
     /// Works off who waits while there is time. At most [`RefreshEngine::concurrency`] calls are
     /// in flight; as many entries again may be storing what a call brought, so that the next call
     /// does not wait for the table.
-    async fn refresh_waiting(&self, run: &Run) -> Vec<Option<DueOutcome>> {
-        let mut outcomes = Vec::new();
+    async fn refresh_waiting(&self, run: &Run) -> Done {
+        let mut done = Done::default();
         let mut running = FuturesUnordered::new();
         loop {
             let may_start = running.len() < 2 * self.concurrency.max(1)
                 && self.clock.monotonic() < run.bounds.last_start
+                && !self.meets_another(&done)
                 && !run.waiting().is_empty();
             tokio::select! {
+                // What has ended is known before somebody else begins.
                 biased;
+                Some(outcome) = running.next(), if !running.is_empty() => done.add(outcome),
                 Ok(permit) = run.permits.acquire(), if may_start => {
                     // It may have been a long wait.
                     if self.clock.monotonic() < run.bounds.last_start
@@ -162,10 +189,16 @@ impl RefreshEngine {
                         running.push(self.refresh_found(found, call, run));
                     }
                 }
-                Some(outcome) = running.next(), if !running.is_empty() => outcomes.push(outcome),
-                else => return outcomes,
+                else => return done,
             }
         }
+    }
+
+    /// Whether another worker is at this shard, as when a tick hands over what an earlier job
+    /// still works on: everything that stands first is held. It goes on, this one gives way.
+    fn meets_another(&self, done: &Done) -> bool {
+        let held = done.outcomes.get(&DueOutcome::Held).copied();
+        held.is_some_and(|held| held >= self.concurrency.max(1) as u64 && held > done.progress())
     }
 
     async fn refresh_found(

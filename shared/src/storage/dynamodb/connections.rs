@@ -25,11 +25,12 @@ use crate::domain::connection::{
 };
 use crate::domain::event::Event;
 use crate::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::session::Stage;
 use crate::domain::time::Timestamp;
 use crate::ports::{
-    ConnectAnswer, ConnectWrite, Connections, FailedAttempt, LeaseAnswer, LeaseWrite, Page,
-    RefreshedTokens, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, LeaseAnswer, LeaseWrite, Page, RefreshedTokens,
+    Revocation, StoreError,
 };
 
 #[async_trait]
@@ -215,6 +216,7 @@ impl Connections for DynamoStore {
                 attr::LEASE_OWNER,
                 attr::LEASE_UNTIL,
                 attr::OPEN_ATTEMPTS,
+                attr::OUTCOME_LOST,
                 attr::NEXT_ATTEMPT_AT,
             ]);
         change = match revocation {

@@ -7,6 +7,9 @@
 //! nothing. What the counters become is computed from the connection the lease answered with:
 //! nobody else moves them while the owner stands, and a write that is sent twice counts once.
 
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::super::items::connection::{read_connection, read_lease};
@@ -21,8 +24,12 @@ use crate::domain::connection::{
 };
 use crate::domain::event::Event;
 use crate::domain::ids::AttemptId;
+use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::time::Timestamp;
-use crate::ports::{FailedAttempt, LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
+use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
+
+/// A table that hangs must leave time for the escrow.
+const STORE_LIMIT: Duration = Duration::from_millis(1500);
 
 const LIVE: [&str; 2] = [status::ACTIVE, status::SUSPECT];
 
@@ -71,7 +78,10 @@ impl DynamoStore {
     }
 
     pub(super) async fn give_lease_back(&self, lease: &Lease) -> Result<(), StoreError> {
-        let change = close_attempt(owned(lease), lease);
+        let open = lease.connection.open_attempts.saturating_sub(1);
+        let change = owned(lease)
+            .set(attr::OPEN_ATTEMPTS, value::number(open))
+            .remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL]);
         self.update_leased(lease, change).await.map(|_| ())
     }
 
@@ -100,9 +110,22 @@ impl DynamoStore {
                 attr::LEASE_OWNER,
                 attr::LEASE_UNTIL,
                 attr::OPEN_ATTEMPTS,
+                attr::OUTCOME_LOST,
                 attr::NEXT_ATTEMPT_AT,
             ]);
-        let updated = self.update_leased(lease, change).await?;
+        let at = schema::connection(&lease.connection.key);
+        let limits = TimeoutConfig::builder()
+            .operation_timeout(STORE_LIMIT)
+            .build();
+        let updated = self
+            .update_within(
+                &self.tables.connections,
+                at,
+                change,
+                ReturnValue::None,
+                limits,
+            )
+            .await?;
         answer(updated, lease, |stored| {
             stored.status.is_live() && stored.generation == next
         })
@@ -113,23 +136,29 @@ impl DynamoStore {
         lease: &Lease,
         failure: &FailedAttempt,
     ) -> Result<LeaseWrite, StoreError> {
-        let failures = lease.connection.failures.saturating_add(1);
+        let after = failure.apply(&lease.connection);
         let change = owned(lease)
             .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
-            .set(attr::FAILURES, value::number(failures));
-        let change = match failure {
-            FailedAttempt::Pause { next_attempt_at } => close_attempt(change, lease)
-                .set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at)),
-            FailedAttempt::Suspect {
-                since,
-                next_attempt_at,
-            } => close_attempt(change, lease)
+            .set(attr::FAILURES, value::number(after.failures))
+            .set(attr::OPEN_ATTEMPTS, value::number(after.open_attempts))
+            .set(attr::OUTCOME_LOST, AttributeValue::Bool(after.outcome_lost))
+            .set_or_remove(
+                attr::NEXT_ATTEMPT_AT,
+                after.next_attempt_at.map(value::time),
+            );
+        let change = match after.status {
+            ConnectionStatus::Suspect { since } => change
                 .set(attr::STATUS, value::text(status::SUSPECT))
-                .set(attr::SINCE, value::time(*since))
-                .set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at)),
-            FailedAttempt::Unknown { next_attempt_at } => {
-                change.set(attr::NEXT_ATTEMPT_AT, value::time(*next_attempt_at))
-            }
+                .set(attr::SINCE, value::time(since)),
+            ConnectionStatus::Active
+            | ConnectionStatus::ReconnectRequired { .. }
+            | ConnectionStatus::Revoking { .. }
+            | ConnectionStatus::Disconnected { .. } => change,
+        };
+        let change = if failure.keeps_lease() {
+            change
+        } else {
+            change.remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL])
         };
         let updated = self.update_leased(lease, change).await?;
         answer(updated, lease, |stored| {
@@ -156,6 +185,7 @@ impl DynamoStore {
                 attr::LEASE_OWNER,
                 attr::LEASE_UNTIL,
                 attr::OPEN_ATTEMPTS,
+                attr::OUTCOME_LOST,
                 attr::NEXT_ATTEMPT_AT,
             ]);
         let at = schema::connection(&lease.connection.key);
@@ -199,14 +229,6 @@ fn live_as_leased(change: Expression, lease: &Lease) -> Expression {
     change
         .equals(attr::GENERATION, value::number(lease.connection.generation))
         .one_of(attr::STATUS, &LIVE)
-}
-
-/// Ends the lease of an attempt that spent nothing or whose outcome is known.
-fn close_attempt(change: Expression, lease: &Lease) -> Expression {
-    let open = lease.connection.open_attempts.saturating_sub(1);
-    change
-        .set(attr::OPEN_ATTEMPTS, value::number(open))
-        .remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL])
 }
 
 /// A refused write is nevertheless ours when this attempt was the last to end on the

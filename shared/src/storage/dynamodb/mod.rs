@@ -18,6 +18,8 @@ mod transaction;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -115,6 +117,20 @@ impl DynamoStore {
         change: Expression,
         returning: ReturnValue,
     ) -> Result<Updated, StoreError> {
+        let no_other = TimeoutConfig::builder().build();
+        self.update_within(table, at, change, returning, no_other)
+            .await
+    }
+
+    /// The same under narrower time limits than the client's own.
+    async fn update_within(
+        &self,
+        table: &str,
+        at: Key,
+        change: Expression,
+        returning: ReturnValue,
+        limits: TimeoutConfig,
+    ) -> Result<Updated, StoreError> {
         let update = self
             .client
             .update_item()
@@ -122,7 +138,11 @@ impl DynamoStore {
             .set_key(Some(key_row(at)))
             .return_values(returning)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let sent = change.apply_to_update(update).send().await;
+        let request = change.apply_to_update(update).customize();
+        let sent = request
+            .config_override(Config::builder().timeout_config(limits))
+            .send()
+            .await;
         match sent {
             Ok(answer) => Ok(Updated::Done(answer.attributes.unwrap_or_default())),
             Err(error) => match error.into_service_error() {

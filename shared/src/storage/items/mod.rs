@@ -165,6 +165,12 @@ impl<'a> Reader<'a> {
         self.required(self.optional(name, |value| value.as_bool().ok().copied())?)
     }
 
+    /// `false` where an older version wrote nothing.
+    pub(super) fn maybe_flag(&self, name: &str) -> Result<bool, StoreError> {
+        let flag = self.optional(name, |value| value.as_bool().ok().copied())?;
+        Ok(flag.unwrap_or(false))
+    }
+
     pub(super) fn maybe_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.optional(name, |value| {
             value.as_b().ok().map(|blob| blob.as_ref().to_vec())

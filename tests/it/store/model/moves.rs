@@ -3,11 +3,10 @@
 use shared::domain::connection::{Connection, LEASE, Lease, ReconnectReason, RevocationOutcome};
 use shared::domain::connector::Connector;
 use shared::domain::ids::UserId;
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{Redirected, Returned, Stage};
 use shared::domain::time::Timestamp;
-use shared::ports::{
-    ConnectWrite, DueWork, FailedAttempt, LeaseAnswer, RefreshedTokens, Revocation, StoreError,
-};
+use shared::ports::{ConnectWrite, DueWork, LeaseAnswer, RefreshedTokens, Revocation, StoreError};
 
 use super::super::AnyStore;
 use super::super::fixtures::{

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use shared::domain::connection::{Connection, Lease, RevocationOutcome};
 use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::Stage;
 use shared::domain::time::Timestamp;
-use shared::ports::{ConnectWrite, Connections, FailedAttempt, Registry};
+use shared::ports::{ConnectWrite, Connections, Registry};
 use testkit::entropy::SeededEntropy;
 use testkit::memory_store::MemoryStore;
 
@@ -137,9 +138,10 @@ impl Player {
 
     fn failure(&self) -> FailedAttempt {
         let next_attempt_at = self.now.after(Duration::from_secs(self.entropy.below(30)));
-        match self.below(3) {
+        match self.below(5) {
             0 => FailedAttempt::Pause { next_attempt_at },
-            1 => FailedAttempt::Suspect {
+            3 => FailedAttempt::Settle { next_attempt_at },
+            1 | 2 => FailedAttempt::Suspect {
                 since: self.now,
                 next_attempt_at,
             },

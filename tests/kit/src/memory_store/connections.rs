@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use shared::domain::connection::{
-    CLOCK_SKEW, Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason,
-    RevocationOutcome,
+    Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use shared::domain::refresh_protocol::{FailedAttempt, may_lease, may_store};
 use shared::domain::session::Stage;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, FailedAttempt, LeaseAnswer, LeaseWrite, Page,
-    RefreshedTokens, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, LeaseAnswer, LeaseWrite, Page, RefreshedTokens,
+    Revocation, StoreError,
 };
 
 use super::{Held, Kept, MemoryStore, State, page};
@@ -132,12 +132,8 @@ impl Connections for MemoryStore {
             owner: attempt.clone(),
             until,
         };
-        let allowed = connection.next_attempt_at.is_none_or(|at| at <= now);
-        let free = match &kept.lease {
-            None => true,
-            Some(held) => held.until < now.before(CLOCK_SKEW),
-        };
-        if free && allowed {
+        let held = kept.lease.as_ref().map(|held| held.until);
+        if may_lease(connection, held, now) {
             connection.open_attempts += 1;
             kept.lease = Some(wanted);
         } else if kept.lease.as_ref() != Some(&wanted) {
@@ -194,24 +190,18 @@ impl Connections for MemoryStore {
         let Some(kept) = state.held_by(lease) else {
             return Ok(state.refusal(lease, |kept| kept.is_live_at(leased)));
         };
+        let after = failure.apply(&lease.connection);
         kept.last_attempt = Some(lease.attempt.clone());
-        kept.connection.failures = lease.connection.failures + 1;
-        let next = match failure {
-            FailedAttempt::Pause { next_attempt_at } => {
-                kept.close_attempt();
-                next_attempt_at
-            }
-            FailedAttempt::Suspect {
-                since,
-                next_attempt_at,
-            } => {
-                kept.close_attempt();
-                kept.connection.status = ConnectionStatus::Suspect { since: *since };
-                next_attempt_at
-            }
-            FailedAttempt::Unknown { next_attempt_at } => next_attempt_at,
-        };
-        kept.connection.next_attempt_at = Some(*next);
+        if !failure.keeps_lease() {
+            kept.lease = None;
+        }
+        // Not the whole connection: readings were noted meanwhile.
+        let connection = &mut kept.connection;
+        connection.status = after.status;
+        connection.failures = after.failures;
+        connection.open_attempts = after.open_attempts;
+        connection.outcome_lost = after.outcome_lost;
+        connection.next_attempt_at = after.next_attempt_at;
         Ok(LeaseWrite::Written)
     }
 
@@ -321,10 +311,10 @@ impl Kept {
     }
 
     fn is_live_at(&self, generation: u64) -> bool {
-        self.connection.status.is_live() && self.connection.generation == generation
+        may_store(&self.connection, generation)
     }
 
-    /// The attempt ended and is known to have spent nothing.
+    /// The attempt ended without having tried anything.
     fn close_attempt(&mut self) {
         self.lease = None;
         self.connection.open_attempts = self.connection.open_attempts.saturating_sub(1);
@@ -334,6 +324,7 @@ impl Kept {
     fn forget_attempts(&mut self) {
         self.lease = None;
         self.connection.open_attempts = 0;
+        self.connection.outcome_lost = false;
         self.connection.next_attempt_at = None;
     }
 }
