@@ -35,6 +35,9 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Waits.
     async fn sleep(&self, time: Duration);
+    /// Whether the wall clock is within a second of everybody else's, as far as is known. Who
+    /// cannot trust it takes no lease (F38).
+    fn is_trusted(&self) -> bool;
 }
 
 /// Randomness from a cryptographically secure generator.
@@ -439,6 +442,8 @@ pub trait DueTable: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError>;
 
+    /// Adds an event of a change that is no transaction. Idempotent.
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError>;
     /// Events that were written before `before` and are still here, so perhaps never published.
     async fn unsent_events(
         &self,

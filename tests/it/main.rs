@@ -1,6 +1,7 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod clock;
 mod connect;
 mod disconnect;
 mod envelope;

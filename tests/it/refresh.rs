@@ -223,6 +223,27 @@ async fn f18_an_answer_without_a_refresh_token_keeps_the_old_one() {
 }
 
 #[tokio::test]
+async fn f21_fewer_scopes_than_before_are_stored_and_told_once() {
+    let world = World::start().await;
+    let connector = world.connector(&["read", "write"]).await;
+    world.connect("alice", &connector).await;
+    let fewer = Behaviour::Amend {
+        set: [("scope".to_owned(), json!("read"))].into_iter().collect(),
+        remove: vec![],
+    };
+    world.provider.always(When::refreshing(), fewer);
+    for _ in 0..3 {
+        world.pass(3600);
+        world.token("alice", &connector).await;
+    }
+    let stored = world.stored("alice", &connector).await.unwrap();
+    assert_eq!(stored.granted_scopes.join(" "), "read");
+    let told = world.bus.types();
+    let told = told.iter().filter(|name| name.ends_with("scopes_changed"));
+    assert_eq!(told.count(), 1);
+}
+
+#[tokio::test]
 async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
     let (world, connector) = connected().await;
     world

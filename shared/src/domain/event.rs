@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::ReconnectReason;
 use super::ids::{AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
+use super::scopes::ScopeList;
 use super::time::Timestamp;
 
 /// One state change, as published on the stack's bus.
@@ -44,6 +45,16 @@ pub enum Change {
         /// Why.
         reason: ReconnectReason,
     },
+    /// A refresh brought other scopes than were granted before. A process that dies right after
+    /// it stored them may leave this untold; the connection shows its scopes.
+    #[serde(rename = "connection.scopes_changed")]
+    ScopesChanged {
+        /// Whose connection.
+        #[serde(flatten)]
+        connection: ConnectionRef,
+        /// What is granted now.
+        granted_scopes: ScopeList,
+    },
     /// Hand-out has stopped for good.
     #[serde(rename = "connection.disconnected")]
     Disconnected(ConnectionRef),
@@ -76,6 +87,7 @@ impl Change {
             Self::Connected(_) => "connection.connected",
             Self::Reconnected(_) => "connection.reconnected",
             Self::ReconnectRequired { .. } => "connection.reconnect_required",
+            Self::ScopesChanged { .. } => "connection.scopes_changed",
             Self::Disconnected(_) => "connection.disconnected",
             Self::ConnectorCreated => "connector.created",
             Self::ConnectorUpdated => "connector.updated",

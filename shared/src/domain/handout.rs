@@ -76,16 +76,7 @@ fn scopes_changed(connector: &Connector, connection: &Connection) -> bool {
                 .union(&connection.granted_scopes);
             !connector.scopes.missing_from(&known).is_empty()
         }
-        ScopePolicy::Strict => {
-            !connector
-                .scopes
-                .missing_from(&connection.requested_scopes)
-                .is_empty()
-                || !connection
-                    .requested_scopes
-                    .missing_from(&connector.scopes)
-                    .is_empty()
-        }
+        ScopePolicy::Strict => !connector.scopes.is_same_set(&connection.requested_scopes),
     }
 }
 

@@ -83,6 +83,11 @@ impl ScopeList {
         )
     }
 
+    /// Whether both lists have the same scopes, in whatever order.
+    pub fn is_same_set(&self, other: &Self) -> bool {
+        self.missing_from(other).is_empty() && other.missing_from(self).is_empty()
+    }
+
     /// Both lists, `self` first.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

@@ -10,11 +10,13 @@ use crate::crypto::vault::WorkspaceKeys;
 use crate::domain::connection::ReconnectReason;
 use crate::domain::connection::{Connection, ConnectionStatus, Lease};
 use crate::domain::connector::{Connector, ConnectorStatus};
+use crate::domain::event::Change;
 use crate::domain::job::{EscrowedTokens, Job, SealedBytes};
 use crate::domain::refresh_policy::{last_used, next_refresh};
 use crate::domain::refresh_protocol::{
     FailedAttempt, RETRY_DELAY, Verdict, after_failure, before_asking, lease_end,
 };
+use crate::domain::scopes::ScopeList;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet, Validity};
 use crate::events::{connection_event, reconnect_required};
@@ -181,6 +183,8 @@ impl RefreshEngine {
         match self.store_until_deadline(lease, &refreshed, now).await {
             Ok(LeaseWrite::Written) => {
                 self.move_due_entry(connection, refreshed.due_at).await;
+                self.tell_scopes(connection, &refreshed.granted_scopes, now)
+                    .await;
                 let stored = Connection {
                     status: ConnectionStatus::Active,
                     generation,
@@ -295,6 +299,24 @@ impl RefreshEngine {
         };
         if let Err(error) = moved.await {
             tracing::warn!(connection.id = %before.id, error = %error, "due entry was not moved");
+        }
+    }
+
+    /// Fewer scopes or more than before (F21): the app may have to ask the user.
+    async fn tell_scopes(&self, before: &Connection, granted: &ScopeList, now: Timestamp) {
+        if granted.is_same_set(&before.granted_scopes) {
+            return;
+        }
+        let change = |connection| Change::ScopesChanged {
+            connection,
+            granted_scopes: granted.clone(),
+        };
+        let event = connection_event(&*self.entropy, before, change, now);
+        match self.due.add_event(&event).await {
+            Ok(()) => self.publisher.publish(&event).await,
+            Err(error) => {
+                tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are not told");
+            }
         }
     }
 

@@ -15,10 +15,15 @@ pub use on_demand::{FreshTokens, NotFresh};
 pub use queued::JobNotDone;
 pub use sweep::{DueOutcome, ShardReport, TickError, TickReport};
 
+use crate::crypto::hash::random_id;
 use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
+use crate::domain::connection::{ConnectionKey, LEASE};
+use crate::domain::ids::AttemptId;
 use crate::events::Publisher;
-use crate::ports::{Clock, Connections, DueTable, Entropy, JobQueue, ProviderApi, Registry};
+use crate::ports::{
+    Clock, Connections, DueTable, Entropy, JobQueue, LeaseAnswer, ProviderApi, Registry, StoreError,
+};
 
 /// Until when new tries are begun of storing a rotated token set, of 1.5 s each at most. With
 /// escrow after that, of 1.5 s as well, the store is done in five seconds: 2 s into a run, 8 s
@@ -52,4 +57,20 @@ pub struct RefreshEngine {
     pub address_rules: AddressRules,
     /// How many providers one worker of the sweep asks at a time.
     pub concurrency: usize,
+}
+
+impl RefreshEngine {
+    /// The one way to a lease: an attempt with an id of its own.
+    async fn take_lease(&self, key: &ConnectionKey) -> Result<LeaseAnswer, StoreError> {
+        if !self.clock.is_trusted() {
+            // What is a lease on a clock that others do not share?
+            let reason = "this machine's clock is off by more than a second";
+            return Err(StoreError::Unavailable(reason.into()));
+        }
+        let now = self.clock.now();
+        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
+        self.connections
+            .acquire_lease(key, &attempt, now, now.after(LEASE))
+            .await
+    }
 }

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::attempt::{Outcome, PauseCause};
 use super::{RefreshEngine, WAIT_BUDGET};
-use crate::crypto::hash::{random_fraction, random_id};
-use crate::domain::connection::{
-    Connection, ConnectionKey, ConnectionStatus, LEASE, ReconnectReason,
-};
+use crate::crypto::hash::random_fraction;
+use crate::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
 use crate::domain::connector::Connector;
-use crate::domain::ids::AttemptId;
 use crate::domain::token::TokenSet;
 use crate::ports::LeaseAnswer;
 
@@ -68,13 +65,7 @@ impl RefreshEngine {
             return Err(NotFresh::ReconnectRequired(ReconnectReason::RefreshExpired));
         }
         let now = self.clock.now();
-        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
-        let until = now.after(LEASE);
-        match self
-            .connections
-            .acquire_lease(&connection.key, &attempt, now, until)
-            .await
-        {
+        match self.take_lease(&connection.key).await {
             Ok(LeaseAnswer::Granted(lease)) => {
                 if lease.connection.validity.covers(min_ttl, now) {
                     // Refreshed between our read and our lease.

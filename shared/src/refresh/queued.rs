@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::RefreshEngine;
-use crate::crypto::hash::{random_fraction, random_id};
-use crate::domain::connection::{Connection, ConnectionKey, LEASE, Lease};
-use crate::domain::ids::{AttemptId, ConnectionId};
+use crate::crypto::hash::random_fraction;
+use crate::domain::connection::{Connection, ConnectionKey, Lease};
+use crate::domain::ids::ConnectionId;
 use crate::domain::job::{EscrowedTokens, Job};
 use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, Revocation, StoreError};
 
@@ -36,13 +36,7 @@ impl RefreshEngine {
         let Some(connector) = found.await? else {
             return Ok(());
         };
-        let now = self.clock.now();
-        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
-        let answer = self
-            .connections
-            .acquire_lease(key, &attempt, now, now.after(LEASE))
-            .await?;
-        let lease = match answer {
+        let lease = match self.take_lease(key).await? {
             LeaseAnswer::Granted(lease) => lease,
             // Whoever holds the lease settles it; what is paused is the sweep's.
             LeaseAnswer::NotNow(_) | LeaseAnswer::Gone => return Ok(()),

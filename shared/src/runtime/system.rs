@@ -1,5 +1,7 @@
 //! The real clock and the real source of randomness. The only file that may ask for either.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -9,9 +11,11 @@ use crate::domain::time::Timestamp;
 use crate::ports::{Clock, Entropy};
 
 /// The system's clocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SystemClock {
     started: Instant,
+    /// Set by whoever compares the wall clock with others.
+    off: Arc<AtomicBool>,
 }
 
 impl SystemClock {
@@ -20,7 +24,13 @@ impl SystemClock {
     pub fn start() -> Self {
         Self {
             started: Instant::now(),
+            off: Arc::default(),
         }
+    }
+
+    /// Where it is noted that the wall clock is off.
+    pub fn off(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.off)
     }
 }
 
@@ -41,6 +51,10 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one real clock")]
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    fn is_trusted(&self) -> bool {
+        !self.off.load(Ordering::Relaxed)
     }
 }
 

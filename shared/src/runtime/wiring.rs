@@ -18,6 +18,7 @@ use crate::oauth::provider_api::HttpProviderApi;
 use crate::ports::{Clock, Entropy};
 use crate::refresh::RefreshEngine;
 use crate::storage::dynamodb::DynamoStore;
+use crate::storage::dynamodb::server_time::ServerTime;
 
 /// The adapters of one execution environment.
 pub struct Wiring {
@@ -29,6 +30,7 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    system: SystemClock,
     aws: aws_config::SdkConfig,
 }
 
@@ -40,10 +42,12 @@ impl Wiring {
     pub async fn start() -> Result<Self, ConfigError> {
         let config = Config::from_env()?;
         let telemetry = Telemetry::to_stdout(config.function.clone());
+        let system = SystemClock::start();
         Ok(Self {
             config,
             telemetry,
-            clock: Arc::new(SystemClock::start()),
+            clock: Arc::new(system.clone()),
+            system,
             entropy: Arc::new(SystemEntropy),
             aws: aws_config::defaults(BehaviorVersion::latest())
                 .timeout_config(aws_timeouts())
@@ -54,9 +58,12 @@ impl Wiring {
 
     /// The tables.
     pub fn store(&self) -> Arc<DynamoStore> {
-        let client = aws_sdk_dynamodb::Client::new(&self.aws);
+        let compared = ServerTime::new(self.system.clone(), self.system.off());
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.aws)
+            .interceptor(compared)
+            .build();
         Arc::new(DynamoStore::new(
-            client,
+            aws_sdk_dynamodb::Client::from_conf(config),
             self.config.tables.clone(),
             self.config.due_shards,
         ))

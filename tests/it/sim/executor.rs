@@ -307,4 +307,8 @@ impl Clock for SkewedClock {
     async fn sleep(&self, time: Duration) {
         self.sim.sleep(time.as_micros().div_ceil(1000) as u64).await;
     }
+
+    fn is_trusted(&self) -> bool {
+        self.skew.abs() <= 1_000
+    }
 }

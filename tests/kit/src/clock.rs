@@ -15,6 +15,7 @@ pub struct ManualClock(Arc<Mutex<Time>>);
 struct Time {
     now: Timestamp,
     monotonic: Duration,
+    trusted: bool,
 }
 
 impl ManualClock {
@@ -28,6 +29,7 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(Time {
             now,
             monotonic: Duration::ZERO,
+            trusted: true,
         })))
     }
 
@@ -41,6 +43,11 @@ impl ManualClock {
     /// Adjusts the wall clock, as an operator or NTP would: durations do not notice (F39).
     pub fn set(&self, now: Timestamp) {
         self.time().now = now;
+    }
+
+    /// Makes the clock one that is known to be off (F38), or right again.
+    pub fn distrust(&self, off: bool) {
+        self.time().trusted = !off;
     }
 
     fn time(&self) -> MutexGuard<'_, Time> {
@@ -71,6 +78,10 @@ impl Clock for ManualClock {
         tokio::task::yield_now().await;
         let left = end.saturating_sub(self.monotonic());
         self.advance(left);
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.time().trusted
     }
 }
 

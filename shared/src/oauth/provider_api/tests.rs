@@ -27,6 +27,10 @@ impl Clock for Stopped {
     }
 
     async fn sleep(&self, _: Duration) {}
+
+    fn is_trusted(&self) -> bool {
+        true
+    }
 }
 
 fn api() -> HttpProviderApi {

@@ -10,10 +10,9 @@ use tokio::sync::OnceCell;
 use super::super::RefreshEngine;
 use super::super::attempt::Outcome;
 use super::fair::Place;
-use crate::crypto::hash::random_id;
-use crate::domain::connection::{Connection, ConnectionKey, LEASE};
+use crate::domain::connection::{Connection, ConnectionKey};
 use crate::domain::connector::Connector;
-use crate::domain::ids::{AttemptId, ConnectionId};
+use crate::domain::ids::ConnectionId;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, LeaseAnswer, Registry, StoreError};
 
@@ -103,11 +102,7 @@ impl RefreshEngine {
             ConnectionId::parse(work.id.as_str()).map_err(|_| StoreError::Corrupt("due entry"))?;
         let connector = connectors.read(&*self.registry, key).await?;
         let now = self.clock.now();
-        let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
-        let answer = self
-            .connections
-            .acquire_lease(key, &attempt, now, now.after(LEASE))
-            .await?;
+        let answer = self.take_lease(key).await?;
         let (outcome, entry) = match answer {
             LeaseAnswer::Gone => (DueOutcome::Gone, Entry::Over),
             LeaseAnswer::NotNow(current) => not_now(&current, &id, now, bounds.horizon),

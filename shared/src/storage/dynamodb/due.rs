@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::super::items::due::{
     event_work, read_deletion, read_event, read_refresh, read_revocation, read_work, refresh_work,
-    revocation_work, write_refresh, write_revocation,
+    revocation_work, write_event, write_refresh, write_revocation,
 };
 use super::super::items::{Row, value};
 use super::super::schema::{self, DueKind, PK, SK};
@@ -123,6 +123,11 @@ impl DueTable for DynamoStore {
             let (workspace, connector) = read_deletion(&work)?;
             Ok((work, workspace, connector))
         }))
+    }
+
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
+        let row = write_event(&event_work(event, self.shards), event)?;
+        self.put(&self.tables.due, row).await
     }
 
     async fn unsent_events(

@@ -12,6 +12,7 @@ mod leases;
 mod lookup;
 mod query;
 mod registry;
+pub mod server_time;
 mod sessions;
 mod transaction;
 
