@@ -12,6 +12,7 @@ use crate::domain::app::{ApiKey, App};
 use crate::domain::connection::{Connection, ConnectionKey, Lease, RevocationOutcome};
 use crate::domain::connector::Connector;
 use crate::domain::event::Event;
+use crate::domain::health::{Breaker, Health, Tally};
 use crate::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
@@ -190,9 +191,9 @@ pub enum LeaseAnswer {
 pub struct RefreshedTokens {
     /// The sealed token set of the next generation.
     pub sealed: Vec<u8>,
-    /// How its access token stands in time.
+    /// How it stands in time.
     pub validity: Validity,
-    /// Whether it has a refresh token.
+    /// Whether it has something to spend for the next one.
     pub refreshable: bool,
     /// The granted scopes.
     pub granted_scopes: ScopeList,
@@ -457,6 +458,48 @@ pub trait DueTable: Send + Sync {
     async fn remove_found_event(&self, work: &DueWork) -> Result<(), StoreError>;
 }
 
+/// How connectors are doing: tallies of their token requests, and breakers.
+#[async_trait]
+pub trait ConnectorHealth: Send + Sync {
+    /// What is known of a connector at `now`. Eventually consistent: a breaker seen late lets a
+    /// few more requests through.
+    async fn health(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        now: Timestamp,
+    ) -> Result<Health, StoreError>;
+    /// Adds to the tally of the minute of `now`; answers the minute's tally as it is then. A
+    /// repeated try of the same call may count twice, which ratios forgive.
+    async fn count(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        now: Timestamp,
+        tally: &Tally,
+    ) -> Result<Tally, StoreError>;
+    /// Opens a breaker, or moves the one that is `replacing`, and adds the event, if there is
+    /// one, in one transaction. `false` when another one stands by now, or none does any more.
+    /// Where `breaker` itself stands an earlier try of the same call put it there: `true`.
+    async fn trip(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        breaker: &Breaker,
+        replacing: Option<&Breaker>,
+        event: Option<&Event>,
+    ) -> Result<bool, StoreError>;
+    /// Closes a breaker and remembers for an hour that it closed at `now`. `false` when it does
+    /// not stand any more, which may be an earlier try of the same call.
+    async fn close(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        breaker: &Breaker,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+}
+
 /// What one look-up needs, by key.
 #[derive(Clone, Debug)]
 pub struct LookupKeys {
@@ -614,12 +657,12 @@ pub trait ProviderApi: Send + Sync {
         client: &ClientCredentials,
         grant: &CodeGrant,
     ) -> Result<TokenAnswer, TokenFailure>;
-    /// Redeems a refresh token.
+    /// Spends what [`TokenSet::refresh_credential`] gives for the next tokens.
     async fn refresh(
         &self,
         provider: &Provider,
         client: &ClientCredentials,
-        refresh_token: &Secret,
+        credential: &Secret,
     ) -> Result<TokenAnswer, TokenFailure>;
     /// Revokes a grant. Names one token after the other where the provider does not take the
     /// first, and refreshes an expired access token where only that can end the grant: up to

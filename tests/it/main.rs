@@ -1,14 +1,17 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod breakers;
 mod clock;
 mod connect;
 mod disconnect;
 mod envelope;
 mod escrow;
 mod isolation;
+mod keep_alive;
 mod kms;
 mod lookup;
+mod profiles;
 mod refresh;
 mod requests;
 mod secrets;

@@ -10,6 +10,9 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use shared::domain::health::Seen;
+use shared::domain::ids::{ConnectorId, WorkspaceId};
+use shared::refresh::Admitted;
 use shared::storage::DynamoStore;
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
@@ -137,6 +140,13 @@ async fn a_flow_costs_what_the_table_says() {
         ["TransactWriteItems", "DeleteItem"],
         "create"
     );
+
+    let path = format!("/v1/connectors/{connector}");
+    world
+        .send(Call::get(&path).admin_of("acme"))
+        .await
+        .expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem", "Query"], "view");
 
     let begin = json!({"connector_id": connector, "return_url": RETURN});
     let begin = Call::post("/v1/me/connections").user("alice").json(&begin);
@@ -310,4 +320,39 @@ async fn a_refresh_writes_as_many_units_as_capacity_md_reckons_with() {
         reckoned.contains(&row),
         "docs/CAPACITY.md does not say: {row}"
     );
+}
+
+#[tokio::test]
+async fn a_connectors_health_costs_a_read_and_while_all_is_well_no_write() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let id = ConnectorId::parse(world.connector(&["read"]).await).unwrap();
+    let workspace = WorkspaceId::parse("acme").unwrap();
+    let read = world.engine.registry.connector(&workspace, &id);
+    let connector = read.await.unwrap().unwrap();
+    counted.requests();
+    let ask = async |seen: Seen| {
+        if let Admitted::Go(watch) = world.engine.admit(&connector).await {
+            world.engine.observe(&connector, &watch, &[seen; 25]).await;
+        }
+        counted.requests()
+    };
+    assert_eq!(ask(Seen::Tokens).await, ["Query"]);
+    assert_eq!(ask(Seen::GrantRefused).await, ["Query", "UpdateItem"]);
+    let told = [
+        "Query",
+        "UpdateItem",         // the tally
+        "TransactWriteItems", // breaker and event
+        "DeleteItem",         // event
+    ];
+    assert_eq!(ask(Seen::ClientRefused).await, told);
+    assert_eq!(ask(Seen::Tokens).await, ["Query"], "paused");
+    world.pass(60);
+    let probed = [
+        "Query",
+        "UpdateItem", // the claim
+        "UpdateItem", // the tally
+        "UpdateItem", // the breaker closes
+    ];
+    assert_eq!(ask(Seen::Tokens).await, probed);
 }

@@ -82,6 +82,7 @@ fn h50_debug_of_what_holds_a_secret_shows_no_character_of_it() {
         access_token: secret(),
         refresh_token: Some(secret()),
         lifetime: None,
+        refresh_lifetime: None,
         scopes: None,
         connection_config: BTreeMap::new(),
         account: None,

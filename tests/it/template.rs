@@ -207,7 +207,7 @@ fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
     let ttl = [format!("{TTL} true")];
     let expected = BTreeMap::from([
         ("ConnectionsTable", [&keys[..], &index, &ttl].concat()),
-        ("DueTable", keys.to_vec()),
+        ("DueTable", [&keys[..], &ttl].concat()),
         ("KeysTable", keys.to_vec()),
         ("RegistryTable", keys.to_vec()),
         ("SessionsTable", [&keys[..], &ttl].concat()),

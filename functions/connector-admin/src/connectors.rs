@@ -21,7 +21,7 @@ use shared::http::respond::{self, List};
 
 use crate::State;
 use crate::input::{self, ScopesInput};
-use crate::view::{ConnectorView, respond_with};
+use crate::view::{ConnectorView, respond_as, respond_with};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,7 +129,10 @@ pub(crate) async fn view(
     PathIds(id): PathIds<ConnectorId>,
 ) -> Result<Response, Problem> {
     let connector = read(&state, &admin, &id).await?;
-    Ok(respond_with(StatusCode::OK, &connector, &state.public_url))
+    let now = state.clock.now();
+    let health = state.health.health(&admin.workspace, &id, now).await?;
+    let view = ConnectorView::of(&connector, &state.public_url).doing(&connector, &health, now);
+    Ok(respond_as(StatusCode::OK, &connector, &view))
 }
 
 /// Hand-out stops with the answer; the rest is the background's (see the function

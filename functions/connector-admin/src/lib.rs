@@ -17,7 +17,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Clock, Entropy, Registry};
+use shared::ports::{Clock, ConnectorHealth, Entropy, Registry};
 use url::Url;
 
 /// What the routes need.
@@ -25,6 +25,8 @@ use url::Url;
 pub struct State {
     /// Apps, keys, connectors.
     pub registry: Arc<dyn Registry>,
+    /// How connectors are doing.
+    pub health: Arc<dyn ConnectorHealth>,
     /// Seals client secrets.
     pub vault: Arc<Vault>,
     /// Tells of changes.

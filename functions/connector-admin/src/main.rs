@@ -12,6 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = wiring.store();
     let state = State {
         registry: Arc::clone(&store) as _,
+        health: Arc::clone(&store) as _,
         vault: wiring.vault(&store),
         publisher: wiring.publisher(&store),
         clock: Arc::clone(&wiring.clock),

@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use shared::domain::connector::{Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
+use shared::domain::health::{Cause, Health};
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
@@ -30,6 +31,48 @@ pub(crate) struct ConnectorView<'a> {
     redirect_uri: Url,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Only where one connector is asked for: in a list it would be a read a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthView>,
+}
+
+/// How a connector is doing.
+#[derive(Debug, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum HealthView {
+    /// Its provider is asked.
+    Ok,
+    /// Its provider is left alone for a while. Nobody has to do anything.
+    Paused {
+        cause: &'static str,
+        until: Timestamp,
+    },
+    /// It works again when an admin has changed it, or whatever the provider changed is undone.
+    Misconfigured {
+        cause: &'static str,
+        since: Timestamp,
+    },
+}
+
+impl HealthView {
+    fn of(connector: &Connector, health: &Health, now: Timestamp) -> Self {
+        let Some(breaker) = health.binding(connector.version) else {
+            return Self::Ok;
+        };
+        let cause = breaker.cause.as_str();
+        match breaker.cause {
+            Cause::Misconfigured(_) => Self::Misconfigured {
+                cause,
+                since: breaker.since,
+            },
+            Cause::ProviderFailing | Cause::Throttled if breaker.open_until > now => Self::Paused {
+                cause,
+                until: breaker.open_until,
+            },
+            // Whoever needs a token next finds out.
+            Cause::ProviderFailing | Cause::Throttled => Self::Ok,
+        }
+    }
 }
 
 impl<'a> ConnectorView<'a> {
@@ -53,6 +96,15 @@ impl<'a> ConnectorView<'a> {
             redirect_uri: connector.redirect_uri(public_url),
             created_at: connector.created_at,
             updated_at: connector.updated_at,
+            health: None,
+        }
+    }
+
+    /// The same, with how the connector is doing.
+    pub(crate) fn doing(self, connector: &Connector, health: &Health, now: Timestamp) -> Self {
+        Self {
+            health: Some(HealthView::of(connector, health, now)),
+            ..self
         }
     }
 }
@@ -63,7 +115,16 @@ pub(crate) fn respond_with(
     connector: &Connector,
     public_url: &Url,
 ) -> Response {
-    let mut response = respond::json(status, &ConnectorView::of(connector, public_url));
+    respond_as(status, connector, &ConnectorView::of(connector, public_url))
+}
+
+/// A view of a connector with the connector's ETag.
+pub(crate) fn respond_as(
+    status: StatusCode,
+    connector: &Connector,
+    view: &ConnectorView<'_>,
+) -> Response {
+    let mut response = respond::json(status, view);
     let etag = HeaderValue::from_str(&etag(connector)).expect("digits and quotes");
     response.headers_mut().insert(header::ETAG, etag);
     response

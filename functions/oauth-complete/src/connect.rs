@@ -9,7 +9,7 @@ use shared::domain::ids::ConnectionId;
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
-use shared::domain::token::{TokenAnswer, Validity};
+use shared::domain::token::TokenAnswer;
 use shared::events::connection_event;
 use shared::http::problem::{Code, Problem};
 use shared::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
@@ -88,11 +88,9 @@ fn write_of(
         .map_or(0, |connection| connection.generation)
         + 1;
     let tokens = answer.clone().into_token_set();
-    let validity = Validity {
-        issued_at: now,
-        expires_at: answer.lifetime.map(|life| now.after(life)),
-    };
-    let refreshable = tokens.refresh_token.is_some();
+    let profile = &redemption.client.provider.refresh;
+    let validity = answer.validity(profile, now);
+    let refreshable = tokens.refresh_credential(profile).is_some();
     let connector = &redemption.connector;
     let connection = Connection {
         key: connection_key(session),
@@ -117,7 +115,7 @@ fn write_of(
             .clone()
             .or_else(|| kept.and_then(|connection| connection.account.clone())),
         due_at: next_refresh(
-            &redemption.client.provider.refresh,
+            profile,
             validity,
             refreshable,
             now,
@@ -149,7 +147,7 @@ fn write_of(
 /// A known account may not silently become another one (H-16).
 fn is_other_account(connected: &Connection, new: &Connection) -> bool {
     match (&connected.account, &new.account) {
-        (Some(old), Some(new)) if !connected.status.is_gone() => old.id != new.id,
+        (Some(old), Some(new)) => !connected.status.is_gone() && old.contradicts(new),
         _ => false,
     }
 }

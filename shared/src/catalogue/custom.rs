@@ -17,8 +17,9 @@ use super::view::{ProviderDetails, ProviderSummary, REDIRECT_URI_RULE};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
-    Authorize, BodyEncoding, ClientAuth, Identity, Provider, RefreshProfile, Revocation,
-    RevocationShape, RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
+    AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, Identity, Provider,
+    RefreshGrant, RefreshProfile, Revocation, RevocationShape, RevokedToken, Rotation,
+    TokenEndpointProfile, is_protocol_param,
 };
 
 pub(super) const ID: &str = "custom";
@@ -57,6 +58,7 @@ pub(super) fn details() -> ProviderDetails {
         setup_notes: DESCRIPTION.setup_notes.clone(),
         redirect_uri_rule: REDIRECT_URI_RULE,
         pkce: None,
+        hard_limit_days: None,
         verified_on: None,
         sources: Vec::new(),
     }
@@ -116,10 +118,11 @@ pub(super) fn resolve(
             token: RevokedToken::Refresh,
         }),
         refresh: RefreshProfile {
+            grant: answers.refresh_grant()?,
             rotation: answers.rotation()?,
-            idle_limit: answers
-                .number("idle_days", 3650)?
-                .map(|days| Duration::from_secs(days * DAY)),
+            idle_limit: answers.days("idle_days")?,
+            hard_limit: answers.days("hard_limit_days")?,
+            refresh_expires_in: answers.text("refresh_expires_in").map(str::to_owned),
             assumed_lifetime: answers.assumed_lifetime()?,
         },
         identity: answers.url("userinfo_url")?.map(|url| Identity {
@@ -156,6 +159,11 @@ impl<'a> Answers<'a> {
                 format!("must be at most {most}"),
             )),
         }
+    }
+
+    fn days(&self, field: &str) -> Result<Option<Duration>, ConfigError> {
+        let days = self.number(field, 3650)?;
+        Ok(days.map(|days| Duration::from_secs(days * DAY)))
     }
 
     fn assumed_lifetime(&self) -> Result<Option<Duration>, ConfigError> {
@@ -203,6 +211,46 @@ impl<'a> Answers<'a> {
             Some(_) => Ok(self.text("issuer").map(str::to_owned)),
             None => Ok(None),
         }
+    }
+
+    /// The exchange of access tokens takes the place of refresh tokens when its grant type is
+    /// given; its other fields mean nothing without.
+    fn refresh_grant(&self) -> Result<RefreshGrant, ConfigError> {
+        const GOES_ALONG: [&str; 4] = [
+            "exchange_param",
+            "exchange_method",
+            "exchange_url",
+            "exchange_min_age",
+        ];
+        let Some(grant_type) = self.text("exchange_grant_type") else {
+            let stray = GOES_ALONG.iter().find(|field| self.text(field).is_some());
+            return match stray {
+                None => Ok(RefreshGrant::RefreshToken),
+                Some(field) => Err(ConfigError::invalid(
+                    field,
+                    "goes with exchange_grant_type only",
+                )),
+            };
+        };
+        let token_param = self.text("exchange_param").unwrap_or("access_token");
+        if is_protocol_param(token_param) {
+            return Err(ConfigError::invalid(
+                "exchange_param",
+                "must not be a parameter of the protocol",
+            ));
+        }
+        let min_age = self.number("exchange_min_age", 30 * DAY)?.unwrap_or(0);
+        Ok(RefreshGrant::AccessToken(AccessTokenExchange {
+            grant_type: grant_type.to_owned(),
+            token_param: token_param.to_owned(),
+            method: if self.is("exchange_method", "get") {
+                ExchangeMethod::Get
+            } else {
+                ExchangeMethod::Post
+            },
+            url: self.url("exchange_url")?,
+            min_age: Duration::from_secs(min_age),
+        }))
     }
 
     fn rotation(&self) -> Result<Rotation, ConfigError> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use url::Url;
 
 use super::config::{self, ConfigError};
-use super::template::{AssumedLifetime, RotationTemplate, Template};
+use super::template::{AssumedLifetime, ExchangeTemplate, RotationTemplate, Template};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
-    Authorize, Identity, Provider, RefreshProfile, Revocation, Rotation, TokenEndpointProfile,
+    AccessTokenExchange, Authorize, Identity, Provider, RefreshGrant, RefreshProfile, Revocation,
+    Rotation, TokenEndpointProfile,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -37,7 +38,7 @@ pub(super) fn fill(
         authorize: authorize(template, &blanks)?,
         token: token(template, &blanks)?,
         revocation: revocation(template, &blanks)?,
-        refresh: refresh(template),
+        refresh: refresh(template, &blanks)?,
         identity: identity(template, &blanks)?,
         captured: template.captured.clone(),
         headers: template.headers.clone(),
@@ -85,9 +86,14 @@ fn revocation(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Revocat
     }))
 }
 
-fn refresh(template: &Template) -> RefreshProfile {
-    RefreshProfile {
-        rotation: match template.refresh.rotation {
+fn refresh(template: &Template, blanks: &Blanks<'_>) -> Result<RefreshProfile, ConfigError> {
+    let refresh = &template.refresh;
+    Ok(RefreshProfile {
+        grant: match &refresh.exchange {
+            None => RefreshGrant::RefreshToken,
+            Some(exchange) => RefreshGrant::AccessToken(self::exchange(exchange, blanks)?),
+        },
+        rotation: match refresh.rotation {
             RotationTemplate::None => Rotation::None,
             RotationTemplate::Sliding => Rotation::Sliding,
             RotationTemplate::Strict => Rotation::Strict,
@@ -95,12 +101,28 @@ fn refresh(template: &Template) -> RefreshProfile {
                 Rotation::Grace(Duration::from_secs(seconds.into()))
             }
         },
-        idle_limit: template.refresh.idle_days.map(|days| DAY * days),
-        assumed_lifetime: match template.refresh.assumed_lifetime {
+        idle_limit: refresh.idle_days.map(|days| DAY * days),
+        hard_limit: refresh.hard_limit_days.map(|days| DAY * days),
+        refresh_expires_in: refresh.refresh_expires_in.clone(),
+        assumed_lifetime: match refresh.assumed_lifetime {
             AssumedLifetime::Never => None,
             AssumedLifetime::Seconds(seconds) => Some(Duration::from_secs(seconds.into())),
         },
-    }
+    })
+}
+
+fn exchange(
+    exchange: &ExchangeTemplate,
+    blanks: &Blanks<'_>,
+) -> Result<AccessTokenExchange, ConfigError> {
+    let url = exchange.url.as_deref();
+    Ok(AccessTokenExchange {
+        grant_type: exchange.grant_type.clone(),
+        token_param: exchange.token_param.clone(),
+        method: exchange.method,
+        url: url.map(|url| blanks.url(url)).transpose()?,
+        min_age: Duration::from_secs(exchange.min_age_seconds.into()),
+    })
 }
 
 fn identity(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Identity>, ConfigError> {

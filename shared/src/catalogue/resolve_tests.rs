@@ -3,7 +3,10 @@
 use url::Url;
 
 use super::*;
-use crate::domain::provider::{ClientAuth, RevocationShape, RevokedToken, Rotation};
+use crate::domain::provider::{
+    AccessTokenExchange, ClientAuth, ExchangeMethod, RefreshGrant, RefreshProfile, RevocationShape,
+    RevokedToken, Rotation,
+};
 
 fn id(text: &str) -> ProviderId {
     ProviderId::parse(text).unwrap()
@@ -45,6 +48,49 @@ fn an_unknown_provider_or_field_is_refused_by_name() {
     let error = custom(&[("token_uri", "https://auth.example.com/token")]).unwrap_err();
     assert_eq!(error.field(), Some("token_uri"));
     assert!(error.to_string().contains("token_url"), "{error}");
+}
+
+#[test]
+fn a_template_tells_how_its_grants_live_and_die() {
+    let mut file: serde_json::Value =
+        serde_json::from_str(include_str!("providers/gitlab.json")).unwrap();
+    file["refresh"] = serde_json::json!({
+        "rotation": {"grace": 60},
+        "idle_days": 100,
+        "hard_limit_days": 1825,
+        "refresh_expires_in": "x_expires_in",
+        "assumed_lifetime": {"seconds": 3600},
+        "exchange": {
+            "grant_type": "x_exchange",
+            "token_param": "x_token",
+            "method": "get",
+            "url": "https://{host}/renew",
+            "min_age_seconds": 86_400,
+        },
+    });
+    let template: Template = serde_json::from_value(file).unwrap();
+    let host = config(&[("host", "gitlab.example.com")]);
+    let rules = AddressRules::PublicHttps;
+    let provider = fill::fill(&id("gitlab"), &template, &host, rules).unwrap();
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(
+        provider.refresh,
+        RefreshProfile {
+            grant: RefreshGrant::AccessToken(AccessTokenExchange {
+                grant_type: "x_exchange".into(),
+                token_param: "x_token".into(),
+                method: ExchangeMethod::Get,
+                url: Url::parse("https://gitlab.example.com/renew").ok(),
+                min_age: seconds(86_400),
+            }),
+            rotation: Rotation::Grace(seconds(60)),
+            idle_limit: Some(seconds(100 * 86_400)),
+            hard_limit: Some(seconds(1825 * 86_400)),
+            refresh_expires_in: Some("x_expires_in".into()),
+            assumed_lifetime: Some(seconds(3600)),
+        }
+    );
+    assert_eq!(view::details(&template).hard_limit_days, Some(1825));
 }
 
 /// H-35, A-14: what must not become part of a host.
@@ -165,6 +211,8 @@ fn a_custom_provider_takes_every_quirk_it_documents() {
         ("rotation", "grace"),
         ("grace_seconds", "30"),
         ("idle_days", "60"),
+        ("hard_limit_days", "365"),
+        ("refresh_expires_in", "refresh_token_expires_in"),
         ("assumed_lifetime", "never"),
     ])
     .unwrap();
@@ -183,7 +231,37 @@ fn a_custom_provider_takes_every_quirk_it_documents() {
     let seconds = std::time::Duration::from_secs;
     assert_eq!(provider.refresh.rotation, Rotation::Grace(seconds(30)));
     assert_eq!(provider.refresh.idle_limit, Some(seconds(60 * 86_400)));
+    assert_eq!(provider.refresh.hard_limit, Some(seconds(365 * 86_400)));
+    let told = provider.refresh.refresh_expires_in.as_deref();
+    assert_eq!(told, Some("refresh_token_expires_in"));
+    assert_eq!(provider.refresh.grant, RefreshGrant::RefreshToken);
     assert_eq!(provider.refresh.assumed_lifetime, None);
+}
+
+#[test]
+fn a_custom_provider_may_exchange_access_tokens_in_either_way() {
+    let exchange = |more: &[(&str, &str)]| {
+        let pairs = [&[("exchange_grant_type", "x_refresh")], more].concat();
+        match custom(&pairs).unwrap().refresh.grant {
+            RefreshGrant::AccessToken(exchange) => exchange,
+            RefreshGrant::RefreshToken => panic!("no exchange"),
+        }
+    };
+    let post = exchange(&[]);
+    assert_eq!(post.grant_type, "x_refresh");
+    assert_eq!(post.token_param, "access_token");
+    assert_eq!(post.method, ExchangeMethod::Post);
+    assert_eq!((post.url, post.min_age), (None, Default::default()));
+    let get = exchange(&[
+        ("exchange_param", "x_token"),
+        ("exchange_method", "get"),
+        ("exchange_url", "https://graph.example.com/renew"),
+        ("exchange_min_age", "86400"),
+    ]);
+    assert_eq!(get.token_param, "x_token");
+    assert_eq!(get.method, ExchangeMethod::Get);
+    assert_eq!(get.url, Url::parse("https://graph.example.com/renew").ok());
+    assert_eq!(get.min_age.as_secs(), 86_400);
 }
 
 #[test]
@@ -208,8 +286,10 @@ fn a13_custom_urls_are_public_https_endpoints() {
             "revoke_url",
             "userinfo_url",
             "issuer",
+            "exchange_url",
         ] {
-            let error = custom(&[(field, url)]).expect_err(url);
+            let pairs = [("exchange_grant_type", "x"), (field, url)];
+            let error = custom(&pairs).expect_err(url);
             assert_eq!(error.field(), Some(field), "{url}");
         }
     }
@@ -268,6 +348,24 @@ fn values_that_make_no_sense_together_are_refused_by_name() {
         (&[("userinfo_id", "sub")][..], "userinfo_id"),
         (&[("issuer", "https://auth.example.com?x=y")][..], "issuer"),
         (&[("assumed_lifetime", "0")][..], "assumed_lifetime"),
+        (&[("hard_limit_days", "3651")][..], "hard_limit_days"),
+        (&[("refresh_expires_in", "/a")][..], "refresh_expires_in"),
+        (&[("exchange_method", "get")][..], "exchange_method"),
+        (&[("exchange_min_age", "60")][..], "exchange_min_age"),
+        (
+            &[
+                ("exchange_grant_type", "x"),
+                ("exchange_param", "Client_Secret"),
+            ][..],
+            "exchange_param",
+        ),
+        (
+            &[
+                ("exchange_grant_type", "x"),
+                ("exchange_min_age", "2592001"),
+            ][..],
+            "exchange_min_age",
+        ),
     ] {
         assert_eq!(custom(pairs).unwrap_err().field(), Some(field), "{pairs:?}");
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::provider::{
-    BodyEncoding, ClientAuth, ErrorClass, RevocationShape, RevokedToken,
+    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, RevocationShape, RevokedToken,
 };
 
 /// A catalogue file.
@@ -149,7 +149,7 @@ pub struct RevokeTemplate {
     pub token: RevokedToken,
 }
 
-/// The life of refresh tokens.
+/// The life of grants; see [`RefreshProfile`](crate::domain::provider::RefreshProfile).
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshTemplate {
@@ -158,8 +158,36 @@ pub struct RefreshTemplate {
     /// An unused refresh token dies after this many days.
     #[serde(default)]
     pub idle_days: Option<u32>,
+    /// The grant dies so many days after the user's consent.
+    #[serde(default)]
+    pub hard_limit_days: Option<u32>,
+    /// The member of a token answer that tells for how many seconds the refresh token lives.
+    #[serde(default)]
+    pub refresh_expires_in: Option<String>,
+    /// How access tokens are exchanged where there are no refresh tokens.
+    #[serde(default)]
+    pub exchange: Option<ExchangeTemplate>,
     /// The lifetime of an access token whose answer does not tell.
     pub assumed_lifetime: AssumedLifetime,
+}
+
+/// The exchange of access tokens; see
+/// [`AccessTokenExchange`](crate::domain::provider::AccessTokenExchange).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeTemplate {
+    /// The value of `grant_type`.
+    pub grant_type: String,
+    /// The parameter that carries the token.
+    pub token_param: String,
+    /// How it is asked for.
+    pub method: ExchangeMethod,
+    /// Where, if not at the token endpoint.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// A token younger than so many seconds is not exchanged.
+    #[serde(default)]
+    pub min_age_seconds: u32,
 }
 
 /// `"none"`, `"sliding"`, `"strict"` or `{"grace": seconds}`.

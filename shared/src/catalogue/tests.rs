@@ -24,6 +24,8 @@ fn urls(template: &Template) -> Vec<(String, &'static [&'static str])> {
             .iter()
             .map(|revoke| (revoke.url.clone(), &["client_id", "token"][..])),
     );
+    let exchange = template.refresh.exchange.iter();
+    urls.extend(exchange.filter_map(|exchange| Some((exchange.url.clone()?, &[][..]))));
     let identity = template.identity.iter();
     urls.extend(identity.filter_map(|identity| Some((identity.url.clone()?, &[][..]))));
     urls
@@ -94,6 +96,9 @@ fn h15_no_template_sets_a_parameter_of_the_protocol() {
         for name in authorize.params.keys().chain(template.token.params.keys()) {
             assert!(!is_protocol_param(name), "{}: {name}", file.id);
             assert_ne!(*name, authorize.scope_param, "{}", file.id);
+        }
+        if let Some(exchange) = &template.refresh.exchange {
+            assert!(!is_protocol_param(&exchange.token_param), "{}", file.id);
         }
         for header in template.headers.keys() {
             let name = header.to_ascii_lowercase();

@@ -36,6 +36,9 @@ pub struct ProviderDetails {
     pub redirect_uri_rule: &'static str,
     /// Whether PKCE is used.
     pub pkce: Option<bool>,
+    /// After how many days a user has to connect again whatever is done, where there is such a
+    /// limit.
+    pub hard_limit_days: Option<u32>,
     /// When the facts were last compared with the provider's own pages.
     pub verified_on: Option<String>,
     /// These pages.
@@ -66,6 +69,7 @@ pub(super) fn details(template: &Template) -> ProviderDetails {
         setup_notes: template.setup_notes.clone(),
         redirect_uri_rule: REDIRECT_URI_RULE,
         pkce: Some(template.authorize.pkce),
+        hard_limit_days: template.refresh.hard_limit_days,
         verified_on: Some(template.verified_on.clone()),
         sources: template.sources.clone(),
     }

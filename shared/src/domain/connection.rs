@@ -39,9 +39,10 @@ pub struct Connection {
     pub connector_generation: u64,
     /// The sealed token set; `None` once the hand-out has ended for good.
     pub sealed: Option<Vec<u8>>,
-    /// How the access token stands in time.
+    /// How the tokens stand in time.
     pub validity: Validity,
-    /// Whether there is a refresh token.
+    /// Whether there is something to spend for the next access token, see
+    /// [`TokenSet::refresh_credential`](super::token::TokenSet::refresh_credential).
     pub refreshable: bool,
     /// What the user was asked for.
     pub requested_scopes: ScopeList,
@@ -142,7 +143,8 @@ pub enum ReconnectReason {
     MissingScopes,
     /// The provider no longer accepts the grant.
     GrantRevoked,
-    /// The access token expired and there is no refresh token.
+    /// The access token expired, and there is nothing to refresh it with or the grant's time is
+    /// over.
     RefreshExpired,
     /// A rotated refresh token was lost between the provider's answer and the store.
     RefreshOutcomeLost,

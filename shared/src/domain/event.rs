@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::connection::ReconnectReason;
+use super::health::Misconfiguration;
 use super::ids::{AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
 use super::scopes::ScopeList;
 use super::time::Timestamp;
@@ -64,6 +65,12 @@ pub enum Change {
     /// An admin changed a connector.
     #[serde(rename = "connector.updated")]
     ConnectorUpdated,
+    /// A connector cannot refresh anything before an admin changes it. Told once a fault.
+    #[serde(rename = "connector.misconfigured")]
+    ConnectorMisconfigured {
+        /// What is wrong.
+        cause: Misconfiguration,
+    },
     /// A connector and everything granted through it are gone.
     #[serde(rename = "connector.deleted")]
     ConnectorDeleted,
@@ -91,6 +98,7 @@ impl Change {
             Self::Disconnected(_) => "connection.disconnected",
             Self::ConnectorCreated => "connector.created",
             Self::ConnectorUpdated => "connector.updated",
+            Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
             Self::ConnectorDeleted => "connector.deleted",
         }
     }
@@ -128,5 +136,19 @@ mod tests {
         );
         assert_eq!(json["type"], event.change.detail_type());
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn h77_a_misconfigured_connector_is_told_of_with_its_cause() {
+        let change = Change::ConnectorMisconfigured {
+            cause: Misconfiguration::ClientRefused,
+        };
+        let json = serde_json::to_value(&change).unwrap();
+        let expected = serde_json::json!({
+            "type": "connector.misconfigured", "cause": "client_refused",
+        });
+        assert_eq!(json, expected);
+        assert_eq!(json["type"], change.detail_type());
+        assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
     }
 }

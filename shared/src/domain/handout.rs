@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, ConnectionStatus, ReconnectReason};
 use super::connector::{Connector, ScopePolicy};
+use super::refresh_policy::can_refresh;
 use super::scopes::ScopeList;
 use super::time::Timestamp;
 
@@ -50,11 +51,11 @@ pub fn standing(
 }
 
 /// What a list shows of `connection` at `now`: its standing, and that an expired access token
-/// without a refresh token is of no use any more.
+/// that no provider will renew is of no use any more.
 pub fn standing_at(connector: &Connector, connection: &Connection, now: Timestamp) -> Standing {
     let expired = connection.validity.expires_at.is_some_and(|at| at <= now);
     match standing(connector, connection, None) {
-        Standing::Connected if expired && !connection.refreshable => {
+        Standing::Connected if expired && !can_refresh(connection, now) => {
             Standing::ReconnectRequired(ReconnectReason::RefreshExpired)
         }
         standing => standing,
@@ -137,6 +138,7 @@ mod tests {
             validity: Validity {
                 issued_at: AT,
                 expires_at: None,
+                grant_expires_at: None,
             },
             refreshable: true,
             requested_scopes: scopes(requested),
@@ -221,6 +223,32 @@ mod tests {
             standing(&changed, &connection("a", "a"), None),
             Standing::ReconnectRequired(ReconnectReason::ConnectorChanged)
         );
+    }
+
+    #[test]
+    fn an_expired_token_of_a_dead_grant_makes_the_user_reconnect() {
+        let at = Timestamp::from_millis;
+        let limited = |expires_at, grant_expires_at, refreshable| Connection {
+            validity: Validity {
+                issued_at: AT,
+                expires_at: Some(at(expires_at)),
+                grant_expires_at,
+            },
+            refreshable,
+            ..connection("a", "a")
+        };
+        let reconnect = Standing::ReconnectRequired(ReconnectReason::RefreshExpired);
+        for (shown, expected) in [
+            (limited(20, Some(at(15)), true), reconnect),
+            (limited(20, None, false), reconnect),
+            (limited(20, Some(at(21)), true), Standing::Connected),
+            (limited(20, None, true), Standing::Connected),
+            // The last access token outlives its grant.
+            (limited(21, Some(at(15)), true), Standing::Connected),
+        ] {
+            let shown = standing_at(&connector("a"), &shown, at(20));
+            assert_eq!(shown, expected);
+        }
     }
 
     #[test]

@@ -87,6 +87,8 @@ ids! {
     AppId, "app_id", is_slug, SLUG;
     /// One attempt to refresh a connection; owns the lease while it runs.
     AttemptId, "attempt_id", is_slug, SLUG;
+    /// One move of a connector's breaker; whoever makes the next one names it.
+    BreakerId, "breaker_id", is_slug, SLUG;
     /// A connection: what one subject granted through one connector.
     ConnectionId, "connection_id", is_slug, SLUG;
     /// A workspace's OAuth client for one provider.

@@ -50,9 +50,9 @@ pub struct EscrowedTokens {
     pub connector_generation: u64,
     /// The envelope; opens under `id` and the generation after `generation`.
     pub sealed: SealedBytes,
-    /// How the access token stands in time.
+    /// How the tokens stand in time.
     pub validity: Validity,
-    /// Whether there is a refresh token.
+    /// Whether there is something to spend for the next access token.
     pub refreshable: bool,
     /// The granted scopes.
     pub granted_scopes: ScopeList,
@@ -110,6 +110,7 @@ mod tests {
             validity: Validity {
                 issued_at: at,
                 expires_at: None,
+                grant_expires_at: Some(at),
             },
             refreshable: true,
             granted_scopes: ScopeList::parse(["read"]).unwrap(),

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod connector;
 pub mod event;
 pub mod handout;
+pub mod health;
 pub mod ids;
 pub mod job;
 pub mod plan;

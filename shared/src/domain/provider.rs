@@ -196,16 +196,57 @@ pub enum RevokedToken {
     Refresh,
 }
 
-/// How refresh tokens live and die at a provider.
+/// How grants live and die at a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshProfile {
+    /// What is spent for the next access token.
+    pub grant: RefreshGrant,
     /// What a refresh does to the refresh token.
     pub rotation: Rotation,
     /// An unused refresh token dies after this long.
     pub idle_limit: Option<Duration>,
+    /// The grant dies this long after the user's consent, whatever is done.
+    pub hard_limit: Option<Duration>,
+    /// The member of a token answer that tells for how many seconds the refresh token lives,
+    /// beside `expires_in`. No RFC has one; providers that tell have each their own.
+    pub refresh_expires_in: Option<String>,
     /// The access token's lifetime when the answer does not tell; `None` when such a token
     /// does not expire.
     pub assumed_lifetime: Option<Duration>,
+}
+
+/// What is spent for the next access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshGrant {
+    /// The refresh token (RFC 6749 section 6).
+    RefreshToken,
+    /// The access token itself, while it lives: the provider issues no refresh tokens.
+    AccessToken(AccessTokenExchange),
+}
+
+/// The request that exchanges an access token that still lives for the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessTokenExchange {
+    /// The value of `grant_type`.
+    pub grant_type: String,
+    /// The parameter that carries the token.
+    pub token_param: String,
+    /// How it is asked for.
+    pub method: ExchangeMethod,
+    /// Where, if not at the token endpoint.
+    pub url: Option<Url>,
+    /// A younger token is not exchanged.
+    pub min_age: Duration,
+}
+
+/// How an access token is exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeMethod {
+    /// As every token request: in the body, with the client's authentication.
+    Post,
+    /// In the query, where only the token goes: a client secret has no place in a URL.
+    Get,
 }
 
 /// What a refresh does to the refresh token that was used.

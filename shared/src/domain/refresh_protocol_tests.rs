@@ -27,6 +27,7 @@ fn leased() -> Connection {
         validity: Validity {
             issued_at: at(0),
             expires_at: Some(at(3600)),
+            grant_expires_at: None,
         },
         refreshable: true,
         requested_scopes: ScopeList::default(),
@@ -199,7 +200,7 @@ fn a_loss_is_remembered_until_tokens_are_stored() {
         next_attempt_at: at(9),
     };
     let after = pause.apply(&pause.apply(&crashed));
-    assert_eq!((after.open_attempts, after.failures), (0, 1));
+    assert_eq!((after.open_attempts, after.failures), (0, 2));
     assert!(after.outcome_lost);
     assert!(!pause.apply(&leased()).outcome_lost);
 }

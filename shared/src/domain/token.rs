@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::provider::{RefreshGrant, RefreshProfile};
 use super::scopes::ScopeList;
 use super::secret::Secret;
 use super::time::Timestamp;
@@ -21,6 +22,17 @@ pub struct TokenSet {
     pub connection_config: BTreeMap<String, String>,
 }
 
+impl TokenSet {
+    /// What is spent for the next access token under `profile`; `None` for a set that cannot be
+    /// refreshed, which is no error but a provider's way.
+    pub fn refresh_credential(&self, profile: &RefreshProfile) -> Option<&Secret> {
+        match profile.grant {
+            RefreshGrant::RefreshToken => self.refresh_token.as_ref(),
+            RefreshGrant::AccessToken(_) => Some(&self.access_token),
+        }
+    }
+}
+
 /// A successful answer of a token endpoint, normalised.
 #[derive(Clone, Debug)]
 pub struct TokenAnswer {
@@ -31,6 +43,9 @@ pub struct TokenAnswer {
     /// How long the access token lives from the moment the answer arrived; `None` when the
     /// provider's profile says that it does not expire. Between zero and one year (H-72).
     pub lifetime: Option<Duration>,
+    /// How long the refresh token lives from that moment, where the provider tells. Above zero
+    /// and at most ten years.
+    pub refresh_lifetime: Option<Duration>,
     /// The granted scopes, when the answer named them (RFC 6749 section 5.1: absent means as
     /// asked for).
     pub scopes: Option<ScopeList>,
@@ -55,6 +70,51 @@ impl TokenAnswer {
         }
     }
 
+    /// How this answer to a code stands in time, when it arrived at `now`.
+    pub fn validity(&self, profile: &RefreshProfile, now: Timestamp) -> Validity {
+        self.validity_within(profile, None, now, now)
+    }
+
+    /// How this answer to a refresh stands in time: `previous` is what was refreshed, and
+    /// `consented_at` when the user last consented. A refresh token that stays the same dies
+    /// when it was said to die.
+    pub fn validity_over(
+        &self,
+        previous: &Validity,
+        profile: &RefreshProfile,
+        consented_at: Timestamp,
+        now: Timestamp,
+    ) -> Validity {
+        let stays =
+            self.refresh_token.is_none() && matches!(profile.grant, RefreshGrant::RefreshToken);
+        let told = previous.grant_expires_at.filter(|_| stays);
+        self.validity_within(profile, told, consented_at, now)
+    }
+
+    fn validity_within(
+        &self,
+        profile: &RefreshProfile,
+        told_before: Option<Timestamp>,
+        consented_at: Timestamp,
+        now: Timestamp,
+    ) -> Validity {
+        let expires_at = self.lifetime.map(|lifetime| now.after(lifetime));
+        let told = match profile.grant {
+            RefreshGrant::RefreshToken => self
+                .refresh_lifetime
+                .map(|lifetime| now.after(lifetime))
+                .or(told_before),
+            // What is exchanged is the access token, which must be alive for that.
+            RefreshGrant::AccessToken(_) => expires_at,
+        };
+        let limit = profile.hard_limit.map(|limit| consented_at.after(limit));
+        Validity {
+            issued_at: now,
+            expires_at,
+            grant_expires_at: told.into_iter().chain(limit).min(),
+        }
+    }
+
     /// The set to keep after this answer to a code.
     pub fn into_token_set(self) -> TokenSet {
         TokenSet {
@@ -72,6 +132,14 @@ pub struct Account {
     pub id: String,
     /// What a person recognises it by.
     pub label: Option<String>,
+}
+
+impl Account {
+    /// Whether `other` is somebody else's account. Tokens of one are never stored in place of
+    /// the other's (H-16, F22). A label is no evidence: people change their names.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        self.id != other.id
+    }
 }
 
 /// Why a token request brought no tokens. The variants are the classes of refresh.md
@@ -121,16 +189,25 @@ pub enum TokenFailure {
     UnknownTokenType,
 }
 
-/// How a connection's access token stands in time.
+/// How a connection's tokens stand in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validity {
     /// When the token set was received.
     pub issued_at: Timestamp,
     /// When the access token expires; `None` when it does not.
     pub expires_at: Option<Timestamp>,
+    /// When the grant dies, if that is known: from then on the provider issues no access token
+    /// for it, and only the user's consent helps. `None` in what was stored before it was kept.
+    #[serde(default)]
+    pub grant_expires_at: Option<Timestamp>,
 }
 
 impl Validity {
+    /// Whether the grant is known to be dead at `now`. Its last access token may outlive it.
+    pub fn grant_is_over(&self, now: Timestamp) -> bool {
+        self.grant_expires_at.is_some_and(|at| at <= now)
+    }
+
     /// Whether at least `min_ttl` of the token is left at `now`. A demand for more than half of
     /// the token's lifetime counts as half: a caller must not make every look-up a refresh.
     pub fn covers(&self, min_ttl: Duration, now: Timestamp) -> bool {
@@ -160,70 +237,4 @@ pub enum RevocationAnswer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_millis(seconds * 1000)
-    }
-
-    #[test]
-    fn h70_a_token_covers_its_min_ttl_or_is_not_handed_out() {
-        let hour = Validity {
-            issued_at: at(0),
-            expires_at: Some(at(3600)),
-        };
-        let minute = Duration::from_secs(60);
-        assert!(hour.covers(minute, at(3540)));
-        assert!(!hour.covers(minute, at(3541)));
-        assert!(
-            !hour.covers(Duration::ZERO, at(3600)),
-            "an expired token is never covered"
-        );
-    }
-
-    #[test]
-    fn a_min_ttl_beyond_half_the_lifetime_counts_as_half() {
-        let short = Validity {
-            issued_at: at(0),
-            expires_at: Some(at(90)),
-        };
-        assert!(short.covers(Duration::from_secs(3600), at(45)));
-        assert!(!short.covers(Duration::from_secs(3600), at(46)));
-    }
-
-    #[test]
-    fn a_token_without_expiry_is_always_covered() {
-        let forever = Validity {
-            issued_at: at(0),
-            expires_at: None,
-        };
-        assert!(forever.covers(Duration::from_secs(3600), at(i64::from(u32::MAX))));
-    }
-
-    #[test]
-    fn h65_a_missing_refresh_token_keeps_the_old_one_and_a_new_one_replaces_it() {
-        let previous = TokenSet {
-            access_token: Secret::new("at0"),
-            refresh_token: Some(Secret::new("rt0")),
-            connection_config: BTreeMap::from([("instance_url".into(), "https://a".into())]),
-        };
-        let answer = |refresh: Option<&str>| TokenAnswer {
-            access_token: Secret::new("at1"),
-            refresh_token: refresh.map(Secret::new),
-            lifetime: None,
-            scopes: None,
-            connection_config: BTreeMap::new(),
-            account: None,
-        };
-        let refresh_token =
-            |set: TokenSet| set.refresh_token.map(|token| token.expose().to_owned());
-        let kept = answer(None).over(&previous);
-        assert_eq!(kept.connection_config["instance_url"], "https://a");
-        assert_eq!(refresh_token(kept).as_deref(), Some("rt0"));
-        assert_eq!(
-            refresh_token(answer(Some("rt1")).over(&previous)).as_deref(),
-            Some("rt1")
-        );
-    }
-}
+mod tests;

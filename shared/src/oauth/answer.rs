@@ -6,6 +6,7 @@
 //! unknown outcome, never a half-read token.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Response;
 use oauth2::basic::BasicTokenType;
@@ -24,6 +25,8 @@ use crate::domain::token::{Account, TokenAnswer, TokenFailure};
 
 /// The longest an access token is believed to live (H-72).
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+/// The longest a refresh token is believed to live. Some providers tell of five years.
+const TEN_YEARS_SECONDS: u64 = 10 * YEAR_SECONDS;
 /// The longest captured value, in characters.
 const MAX_CAPTURED: usize = 2048;
 /// The member of a normalised answer that carries what RFC 6749 has no member for.
@@ -45,6 +48,7 @@ impl ExtraTokenFields for Extra {}
 struct Beside {
     connection_config: BTreeMap<String, String>,
     account: Option<(String, Option<String>)>,
+    refresh_expires_in: Option<u64>,
 }
 
 /// Reads an answer: a failure by its class, tokens as a body that `oauth2` can parse.
@@ -79,6 +83,7 @@ pub(super) fn answer(parsed: &Parsed, provider: &Provider) -> TokenAnswer {
             .refresh_token()
             .map(|token| Secret::new(token.secret().as_str())),
         lifetime: parsed.expires_in().or(provider.refresh.assumed_lifetime),
+        refresh_lifetime: beside.refresh_expires_in.map(Duration::from_secs),
         scopes: parsed
             .scopes()
             .map(|scopes| ScopeList::reported(scopes.iter().map(|scope| scope.to_string()))),
@@ -106,13 +111,13 @@ fn standard_shape(body: &Value, provider: &Provider) -> Result<Value, TokenFailu
     if let Some(token) = non_empty(tokens, "refresh_token") {
         normal.insert("refresh_token".into(), token.into());
     }
-    if let Some(seconds) = expires_in(tokens) {
-        normal.insert("expires_in".into(), seconds.into());
+    if let Some(seconds) = seconds(tokens, "expires_in") {
+        normal.insert("expires_in".into(), seconds.min(YEAR_SECONDS).into());
     }
     if let Some(scopes) = scopes(tokens, &profile.scope_separator) {
         normal.insert("scope".into(), scopes.into());
     }
-    normal.insert(BESIDE.into(), beside(body, provider));
+    normal.insert(BESIDE.into(), beside(body, tokens, provider));
     Ok(Value::Object(normal))
 }
 
@@ -143,18 +148,23 @@ fn is_bearer(tokens: &Value, profile: &TokenEndpointProfile) -> bool {
     }
 }
 
-/// Seconds from a number or a text, from zero to a year; `None` when there is none to be read
-/// (H-72).
-fn expires_in(tokens: &Value) -> Option<u64> {
-    let seconds = match tokens.get("expires_in")? {
+/// Seconds from a number or a text, from zero; `None` when there is none to be read (H-72).
+fn seconds(tokens: &Value, name: &str) -> Option<u64> {
+    let seconds = match tokens.get(name)? {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
     // A cast from float saturates: what is below zero becomes zero.
-    seconds
-        .is_finite()
-        .then_some((seconds as u64).min(YEAR_SECONDS))
+    seconds.is_finite().then_some(seconds as u64)
+}
+
+/// For how long the refresh token lives, if the answer tells. There are servers that write zero
+/// for a token without an end, and nobody issues a dead one: zero and less tell nothing.
+fn refresh_expires_in(tokens: &Value, provider: &Provider) -> Option<u64> {
+    let member = provider.refresh.refresh_expires_in.as_deref()?;
+    let seconds = seconds(tokens, member)?;
+    (seconds > 0).then_some(seconds.min(TEN_YEARS_SECONDS))
 }
 
 /// Scopes joined by spaces, from a text with the provider's separator or from an array. An
@@ -172,7 +182,7 @@ fn scopes(tokens: &Value, separator: &str) -> Option<String> {
     (!scopes.is_empty()).then(|| scopes.join(" "))
 }
 
-fn beside(body: &Value, provider: &Provider) -> Value {
+fn beside(body: &Value, tokens: &Value, provider: &Provider) -> Value {
     let connection_config: BTreeMap<&String, String> = provider
         .captured
         .iter()
@@ -185,7 +195,11 @@ fn beside(body: &Value, provider: &Provider) -> Value {
         .filter(|identity| identity.url.is_none())
         .and_then(|identity| account::read(identity, body))
         .map(|account| (account.id, account.label));
-    json!({"connection_config": connection_config, "account": account})
+    json!({
+        "connection_config": connection_config,
+        "account": account,
+        "refresh_expires_in": refresh_expires_in(tokens, provider),
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod resolver;
 mod account;
 mod answer;
 mod classify;
+mod exchange;
 mod json;
 mod request;
 mod revoke;

@@ -25,8 +25,10 @@ use oauth2::{
 use super::answer::{self, Parsed};
 use super::http_client::{HttpClient, OTHER_TIMEOUT, SendError, TOKEN_TIMEOUT};
 use super::revoke::{self, Verdict};
-use super::{account, json, request};
-use crate::domain::provider::{BodyEncoding, ClientAuth, Provider, Revocation, RevokedToken};
+use super::{account, exchange, json, request};
+use crate::domain::provider::{
+    BodyEncoding, ClientAuth, Provider, RefreshGrant, Revocation, RevokedToken,
+};
 use crate::domain::secret::Secret;
 use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
 use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};
@@ -81,19 +83,29 @@ impl ProviderApi for HttpProviderApi {
         &self,
         provider: &Provider,
         client: &ClientCredentials,
-        refresh_token: &Secret,
+        credential: &Secret,
     ) -> Result<TokenAnswer, TokenFailure> {
-        let oauth = oauth_client(provider, client);
-        let refresh_token = RefreshToken::new(refresh_token.expose().to_owned());
-        let mut request = oauth.exchange_refresh_token(&refresh_token);
-        for (name, value) in &provider.token.params {
-            request = request.add_extra_param(name, value);
-        }
         let endpoint = TokenEndpoint {
             api: self,
             provider,
         };
-        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
+        let parsed = match &provider.refresh.grant {
+            RefreshGrant::RefreshToken => {
+                let oauth = oauth_client(provider, client);
+                let refresh_token = RefreshToken::new(credential.expose().to_owned());
+                let mut request = oauth.exchange_refresh_token(&refresh_token);
+                for (name, value) in &provider.token.params {
+                    request = request.add_extra_param(name, value);
+                }
+                request.request_async(&endpoint).await.map_err(failure)?
+            }
+            RefreshGrant::AccessToken(exchange) => {
+                let request = exchange::request(provider, exchange, client, credential)
+                    .map_err(|_| TokenFailure::RequestRefused)?;
+                let response = endpoint.send(request).await?;
+                serde_json::from_slice(response.body()).map_err(|_| TokenFailure::OutcomeUnknown)?
+            }
+        };
         Ok(answer::answer(&parsed, provider))
     }
 
@@ -167,10 +179,11 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
 }
 
 impl TokenEndpoint<'_> {
-    /// Sends a request of the crate as the provider wants it, and gives the answer back as the
-    /// crate wants it.
+    /// Sends a token request as the provider wants it, and gives the answer back as the crate
+    /// wants it.
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
-        if self.provider.token.body == BodyEncoding::Json {
+        let has_body = !request.body().is_empty();
+        if has_body && self.provider.token.body == BodyEncoding::Json {
             request::form_to_json(&mut request);
         }
         request::add_headers(&mut request, self.provider);

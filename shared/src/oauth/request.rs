@@ -11,7 +11,7 @@ use crate::domain::secret::Secret;
 use crate::ports::ClientCredentials;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-pub(super) const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// Why a request could not be built: a part of it cannot stand where HTTP would have it.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub(super) fn empty(method: Method, url: &str) -> Result<Request<Vec<u8>>, Unbui
 pub(super) fn set_body(request: &mut Request<Vec<u8>>, kind: HeaderValue, body: Vec<u8>) {
     request.headers_mut().insert(CONTENT_TYPE, kind);
     *request.body_mut() = body;
+}
+
+/// Gives the request a form for its body.
+pub(super) fn set_form(request: &mut Request<Vec<u8>>, members: &[(&str, &str)]) {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(members)
+        .finish();
+    set_body(request, FORM, body.into_bytes());
 }
 
 /// Turns a form body into a JSON object of the same members.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::classify::{error_class, reports_error, retry_after};
 use super::json::{self, text_at};
-use super::request::{self, FORM, JSON, Unbuildable};
+use super::request::{self, JSON, Unbuildable};
 use crate::domain::provider::{
     ErrorClass, Provider, Revocation, RevocationShape, RevokedToken, TokenEndpointProfile,
 };
@@ -80,7 +80,7 @@ pub(super) fn request(
     };
     let rfc7009 = [("token", token.expose()), ("token_type_hint", hint)];
     match revocation.shape {
-        RevocationShape::FormPost => form(
+        RevocationShape::FormPost => request::set_form(
             &mut request,
             &[
                 rfc7009[0],
@@ -90,10 +90,10 @@ pub(super) fn request(
             ],
         ),
         RevocationShape::FormBasic => {
-            form(&mut request, &rfc7009);
+            request::set_form(&mut request, &rfc7009);
             request::authorize(&mut request, request::basic(client)?);
         }
-        RevocationShape::TokenOnly => form(&mut request, &rfc7009[..1]),
+        RevocationShape::TokenOnly => request::set_form(&mut request, &rfc7009[..1]),
         RevocationShape::JsonBasic => {
             json_body(&mut request, &json!({"token": token.expose()}));
             request::authorize(&mut request, request::basic(client)?);
@@ -118,13 +118,6 @@ fn url(revocation: &Revocation, client: &ClientCredentials, token: &Secret) -> S
         RevocationShape::DeletePath => url.replace("{token}", &segment(token.expose())),
         _ => url,
     }
-}
-
-fn form(request: &mut Request<Vec<u8>>, members: &[(&str, &str)]) {
-    let body = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(members)
-        .finish();
-    request::set_body(request, FORM, body.into_bytes());
 }
 
 fn json_body(request: &mut Request<Vec<u8>>, body: &Value) {

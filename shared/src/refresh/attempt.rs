@@ -18,7 +18,7 @@ use crate::domain::refresh_protocol::{
 };
 use crate::domain::scopes::ScopeList;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet, Validity};
+use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet};
 use crate::events::{connection_event, reconnect_required};
 use crate::ports::{LeaseWrite, RefreshedTokens, Revocation, StoreError};
 
@@ -87,12 +87,15 @@ impl RefreshEngine {
             Ok(prepared) => prepared,
             Err(outcome) => return self.release(lease, outcome).await,
         };
-        let rotation = prepared.client.provider.refresh.rotation;
-        if let Some(settle) = before_asking(connection, rotation, self.clock.now()) {
+        let now = self.clock.now();
+        let profile = &prepared.client.provider.refresh;
+        if let Some(settle) = before_asking(connection, profile.rotation, now) {
             tracing::warn!(connection.id = %connection.id, "an earlier attempt never reported");
             return self.record(lease, settle).await;
         }
-        let Some(refresh_token) = prepared.tokens.refresh_token.clone() else {
+        let credential = prepared.tokens.refresh_credential(profile);
+        let Some(credential) = credential.filter(|_| !connection.validity.grant_is_over(now))
+        else {
             return self
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await;
@@ -102,7 +105,7 @@ impl RefreshEngine {
             .refresh(
                 &prepared.client.provider,
                 &prepared.client.credentials,
-                &refresh_token,
+                credential,
             )
             .await;
         drop(held);
@@ -154,17 +157,16 @@ impl RefreshEngine {
     async fn store(&self, lease: &Lease, prepared: &Prepared, answer: TokenAnswer) -> Outcome {
         let connection = &lease.connection;
         let now = self.clock.now();
-        let validity = Validity {
-            issued_at: now,
-            expires_at: answer.lifetime.map(|lifetime| now.after(lifetime)),
-        };
+        let profile = &prepared.client.provider.refresh;
+        let validity =
+            answer.validity_over(&connection.validity, profile, connection.connected_at, now);
         let granted_scopes = answer
             .scopes
             .clone()
             .unwrap_or_else(|| connection.granted_scopes.clone());
         let tokens = answer.over(&prepared.tokens);
         let generation = connection.generation + 1;
-        let refreshable = tokens.refresh_token.is_some();
+        let refreshable = tokens.refresh_credential(profile).is_some();
         let refreshed = RefreshedTokens {
             sealed: prepared
                 .keys
@@ -173,7 +175,7 @@ impl RefreshEngine {
             refreshable,
             granted_scopes,
             due_at: next_refresh(
-                &prepared.client.provider.refresh,
+                profile,
                 validity,
                 refreshable,
                 last_used(connection),

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod on_demand;
+mod protection;
 mod queued;
 mod sweep;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use on_demand::{FreshTokens, NotFresh};
+pub use protection::{Admitted, Watch};
 pub use queued::JobNotDone;
 pub use sweep::{DueOutcome, ShardReport, TickError, TickReport};
 
@@ -22,7 +24,8 @@ use crate::domain::connection::{ConnectionKey, LEASE};
 use crate::domain::ids::AttemptId;
 use crate::events::Publisher;
 use crate::ports::{
-    Clock, Connections, DueTable, Entropy, JobQueue, LeaseAnswer, ProviderApi, Registry, StoreError,
+    Clock, Connections, ConnectorHealth, DueTable, Entropy, JobQueue, LeaseAnswer, ProviderApi,
+    Registry, StoreError,
 };
 
 /// Until when new tries are begun of storing a rotated token set, of 1.5 s each at most. With
@@ -45,6 +48,8 @@ pub struct RefreshEngine {
     pub connections: Arc<dyn Connections>,
     /// Due entries, and revocations of tokens that arrive for a connection that is gone.
     pub due: Arc<dyn DueTable>,
+    /// How connectors are doing.
+    pub health: Arc<dyn ConnectorHealth>,
     /// Keys.
     pub vault: Arc<Vault>,
     /// The providers.

@@ -7,6 +7,7 @@ use super::{RefreshEngine, WAIT_BUDGET};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
 use crate::domain::connector::Connector;
+use crate::domain::refresh_policy::can_refresh;
 use crate::domain::token::TokenSet;
 use crate::ports::LeaseAnswer;
 
@@ -61,10 +62,10 @@ impl RefreshEngine {
         if connection.validity.covers(min_ttl, self.clock.now()) {
             return self.open(connection, false).await;
         }
-        if !connection.refreshable && !self.has_expired(&connection) {
+        let now = self.clock.now();
+        if !can_refresh(&connection, now) && !self.has_expired(&connection) {
             return Err(NotFresh::ReconnectRequired(ReconnectReason::RefreshExpired));
         }
-        let now = self.clock.now();
         match self.take_lease(&connection.key).await {
             Ok(LeaseAnswer::Granted(lease)) => {
                 if lease.connection.validity.covers(min_ttl, now) {

@@ -121,6 +121,7 @@ impl Wiring {
             registry: Arc::clone(store) as _,
             connections: Arc::clone(store) as _,
             due: Arc::clone(store) as _,
+            health: Arc::clone(store) as _,
             vault: Arc::clone(vault),
             providers: self.providers(),
             jobs: self.bus(),

@@ -12,6 +12,8 @@
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
+//! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
+//! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
 //! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
 //! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
 //!
@@ -39,7 +41,7 @@ pub struct Tables {
     pub connections: String,
     /// Authorization sessions.
     pub sessions: String,
-    /// Due work and the outbox of events.
+    /// Due work, the outbox of events, the health of connectors.
     pub due: String,
     /// Wrapped keys.
     pub keys: String,
@@ -55,10 +57,15 @@ pub const BY_CONNECTOR: &str = "by_connector";
 pub const GSI_PK: &str = "gsi_pk";
 /// Sort key of [`BY_CONNECTOR`].
 pub const GSI_SK: &str = "gsi_sk";
-/// The TTL attribute of the sessions and connections tables, in seconds.
+/// The TTL attribute of the sessions, connections and due tables, in seconds.
 pub const TTL: &str = "ttl";
 /// How long a disconnected connection is remembered.
 pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a tally or a closed breaker is kept: well beyond the ten minutes it is asked for.
+pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
+/// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
+/// connector's only one, goes without a refresh, so that a lasting fault is told once.
+pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +216,27 @@ pub(crate) fn revocation_id(revocation: &Revocation) -> String {
     format!("{}.{}", revocation.connection, hex(&digest.as_ref()[..16]))
 }
 
+pub(crate) fn health(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
+    format!("HEALTH#{workspace}#{connector}")
+}
+
+/// Sort key of a connector's breaker. It sorts after every minute, so that one query reads it
+/// with the last of them.
+pub(crate) const BREAKER: &str = "BREAKER";
+
+pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
+    Key::new(health(workspace, connector), BREAKER)
+}
+
+pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
+    Key::new(health(workspace, connector), health_minute(minute))
+}
+
+/// Ten digits reach further than [`due_instant`] does.
+pub(crate) fn health_minute(minute: i64) -> String {
+    format!("{:010}", minute.clamp(0, 9_999_999_999))
+}
+
 /// The shard of a piece of work: the same in every process and every version.
 pub(crate) fn shard_of(id: &str, shards: u32) -> u32 {
     let digest = digest(&SHA256, id.as_bytes());
@@ -233,7 +261,10 @@ pub(crate) mod attr {
         ACCOUNT_LABEL = "account_label";
         ALLOWED_APPS = "allowed_apps";
         APP = "app";
+        CALLS = "calls";
+        CAUSE = "cause";
         CLIENT_ID = "client_id";
+        CLOSED_AT = "closed_at";
         CODE = "code";
         COMPLETION = "completion";
         CONFIG = "config";
@@ -243,6 +274,7 @@ pub(crate) mod attr {
         CONNECTION_SK = "connection_sk";
         CONNECTOR = "connector";
         CONNECTOR_GENERATION = "connector_generation";
+        CONNECTOR_VERSION = "connector_version";
         COOKIE = "cookie";
         CREATED_AT = "created_at";
         CURRENT = "current";
@@ -252,6 +284,7 @@ pub(crate) mod attr {
         FAILURES = "failures";
         GENERATION = "generation";
         GRANTED_SCOPES = "granted_scopes";
+        GRANT_EXPIRES_AT = "grant_expires_at";
         HASH = "hash";
         ID = "id";
         ISSUED_AT = "issued_at";
@@ -263,13 +296,17 @@ pub(crate) mod attr {
         LEASE_OWNER = "lease_owner";
         LEASE_UNTIL = "lease_until";
         LOGIN_HINT = "login_hint";
+        MALFORMED = "malformed";
         NAME = "name";
         NEXT_ATTEMPT_AT = "next_attempt_at";
         OPEN_ATTEMPTS = "open_attempts";
+        OPENINGS = "openings";
+        OPEN_UNTIL = "open_until";
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
         REASON = "reason";
+        REFUSALS = "refusals";
         REFRESHABLE = "refreshable";
         REFRESHED_AT = "refreshed_at";
         REQUESTED_SCOPES = "requested_scopes";
@@ -286,6 +323,7 @@ pub(crate) mod attr {
         STAGE = "stage";
         STATE = "state";
         STATUS = "status";
+        SUCCESSES = "successes";
         TICKET = "ticket";
         UPDATED_AT = "updated_at";
         USER = "user";
@@ -355,6 +393,12 @@ mod tests {
         assert_eq!(parse_due(3, &late.sk), Some(at(1_795_366_800_250)));
         assert!(due(DueKind::Event, &at(i64::MAX)).sk > late.sk);
         assert!(due(DueKind::Event, &at(-5)).sk < early.sk);
+    }
+
+    #[test]
+    fn the_breaker_sorts_after_every_minute_and_minutes_in_order() {
+        assert!(health_minute(9) < health_minute(10));
+        assert!(health_minute(i64::MAX).as_str() < BREAKER);
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl Grants {
             access_token: pair.access_token(),
             refresh_token: (rotation != Rotation::Fixed).then(|| pair.refresh_token()),
             lifetime: Some(std::time::Duration::from_millis(lifetime)),
+            refresh_lifetime: None,
             scopes: None,
             connection_config: BTreeMap::new(),
             account: None,

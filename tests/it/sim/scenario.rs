@@ -102,6 +102,7 @@ fn process(world: &Arc<World>, all: Weak<Vec<RefreshEngine>>) -> RefreshEngine {
         registry: Arc::clone(&world.store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        health: Arc::clone(&store) as _,
         vault: Arc::new(world.vault(skew)),
         providers: Arc::new(SimProvider(Arc::clone(world))),
         jobs: Arc::new(Queue {

@@ -10,13 +10,14 @@ use shared::domain::connection::{
     Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::event::Event;
+use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::time::Timestamp;
 use shared::events::{connection_event, reconnect_required};
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, LeaseAnswer, LeaseWrite, Page,
-    RefreshedTokens, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, LeaseAnswer,
+    LeaseWrite, Page, RefreshedTokens, Revocation, StoreError,
 };
 
 use super::faults::StoreFault;
@@ -266,4 +267,20 @@ over_the_network! {
         shards() -> u32;
         revocation_work(revocation: &Revocation) -> DueWork;
     }
+}
+
+over_the_network! {
+    ConnectorHealth {
+        health(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp) -> Health;
+        count(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp, tally: &Tally)
+            -> Tally;
+        trip(
+            workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker,
+            replacing: Option<&Breaker>, event: Option<&Event>
+        ) -> bool;
+        close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
+            -> bool;
+    }
+    ours {}
+    at_once {}
 }

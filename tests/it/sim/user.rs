@@ -81,6 +81,7 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
             validity: Validity {
                 issued_at: now,
                 expires_at: Some(expires_at),
+                grant_expires_at: None,
             },
             refreshable: true,
             requested_scopes: world.connector.scopes.clone(),

@@ -240,6 +240,7 @@ async fn a_connection_of_every_status_reads_back_as_written(store: &dyn AnyStore
         bare.account = None;
         bare.due_at = None;
         bare.validity.expires_at = None;
+        bare.validity.grant_expires_at = None;
         bare.granted_scopes = bare.granted_scopes.missing_from(&bare.granted_scopes);
         for new in [full, bare] {
             let user = new.key.user.as_str();

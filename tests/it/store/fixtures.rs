@@ -163,6 +163,7 @@ pub(super) fn connection(user: &str) -> Connection {
         validity: Validity {
             issued_at: at(0),
             expires_at: Some(at(3600)),
+            grant_expires_at: Some(at(7200)),
         },
         refreshable: true,
         requested_scopes: scopes("write read"),
@@ -255,6 +256,7 @@ pub(super) fn tokens(sealed: &str, now: Timestamp) -> RefreshedTokens {
         validity: Validity {
             issued_at: now,
             expires_at: Some(now.after(Duration::from_secs(3600))),
+            grant_expires_at: Some(now.after(Duration::from_secs(7200))),
         },
         refreshable: true,
         granted_scopes: scopes("read write"),

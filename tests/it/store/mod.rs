@@ -7,6 +7,7 @@ mod connecting;
 mod disconnecting;
 mod due;
 mod fixtures;
+mod health;
 mod items;
 mod keys;
 mod leases;
@@ -16,15 +17,21 @@ mod refreshing;
 mod registry;
 mod sessions;
 
-use shared::ports::{Connections, DueTable, KeyTable, Lookup, Registry, Sessions};
+use shared::ports::{Connections, ConnectorHealth, DueTable, KeyTable, Lookup, Registry, Sessions};
 
 /// How many callers meet in a race.
 const CALLERS: usize = 50;
 
 /// All stores at once.
-trait AnyStore: Registry + Sessions + Connections + DueTable + Lookup + KeyTable {}
+trait AnyStore:
+    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable
+{
+}
 
-impl<S: Registry + Sessions + Connections + DueTable + Lookup + KeyTable> AnyStore for S {}
+impl<S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable> AnyStore
+    for S
+{
+}
 
 /// Two tests of each fact: `in_memory` and `on_dynamodb`.
 macro_rules! facts {

@@ -63,14 +63,15 @@ async fn h44_tokens_their_times_and_the_end_of_the_lease_are_one_write(store: &d
     // The lease has ended: the next attempt need not wait.
     let next = leased(store, "u1", "a2", at(13)).await;
     assert_eq!(next.connection.open_attempts, 1);
-    // A token that never expires has neither expiry nor due time.
+    // A token that never expires has neither expiry nor due time, and its grant no end.
     let mut forever = tokens("forever", at(14));
     forever.validity.expires_at = None;
+    forever.validity.grant_expires_at = None;
     forever.due_at = None;
     forever.refreshable = false;
     store.store_tokens(&next, &forever, at(14)).await.unwrap();
     let kept = stored(store, "u1").await;
-    assert_eq!((kept.validity.expires_at, kept.due_at), (None, None));
+    assert_eq!((kept.validity, kept.due_at), (forever.validity, None));
     assert!(!kept.refreshable);
 }
 

@@ -75,6 +75,7 @@ async fn connection(world: &World, key: ConnectionKey, due_in: Duration) -> Conn
         validity: Validity {
             issued_at: now,
             expires_at: Some(now.after(Duration::from_secs(3600))),
+            grant_expires_at: None,
         },
         refreshable: true,
         requested_scopes: scopes.clone(),
@@ -149,6 +150,7 @@ pub(super) fn tokens() -> Result<TokenAnswer, TokenFailure> {
     Ok(TokenAnswer {
         access_token: Secret::new("access"),
         refresh_token: None,
+        refresh_lifetime: None,
         lifetime: Some(Duration::from_secs(3600)),
         scopes: None,
         connection_config: BTreeMap::new(),

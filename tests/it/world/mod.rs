@@ -32,7 +32,8 @@ use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Clock, Connections, DueTable, EventSink, JobQueue as _, KeyTable, Lookup, Registry, Sessions,
+    Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable, Lookup,
+    Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -57,11 +58,15 @@ const STACK: &str = "stories";
 
 /// A store that a world can live in.
 pub(crate) trait Store:
-    Registry + Sessions + Connections + DueTable + Lookup + KeyTable + 'static
+    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static
 {
 }
 
-impl<S: Registry + Sessions + Connections + DueTable + Lookup + KeyTable + 'static> Store for S {}
+impl<
+    S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static,
+> Store for S
+{
+}
 
 /// Everything a story needs.
 pub(crate) struct World {
@@ -126,6 +131,7 @@ impl World {
             registry: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
             due: Arc::clone(&store) as _,
+            health: Arc::clone(&store) as _,
             vault: Arc::clone(&vault),
             providers: Arc::clone(&providers) as _,
             jobs: Arc::clone(&jobs) as _,
@@ -148,6 +154,7 @@ impl World {
         let routers = [
             connector_admin::router(connector_admin::State {
                 registry: Arc::clone(&store) as _,
+                health: Arc::clone(&store) as _,
                 vault: Arc::clone(&vault),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),

@@ -139,7 +139,7 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
         }
         request.send().await.expect("the table can be created");
     }
-    for table in [&tables.sessions, &tables.connections] {
+    for table in [&tables.sessions, &tables.connections, &tables.due] {
         let ttl = TimeToLiveSpecification::builder()
             .enabled(true)
             .attribute_name(TTL)

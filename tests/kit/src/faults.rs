@@ -9,6 +9,7 @@ use shared::domain::connection::{
     Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::event::Event;
+use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
     AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
@@ -16,8 +17,8 @@ use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, DueTable, DueWork, LeaseAnswer, LeaseWrite, Page,
-    RefreshedTokens, Revocation, Sessions, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, LeaseAnswer,
+    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
 };
 
 /// Which side of a call.
@@ -155,4 +156,17 @@ pass_on! {
     unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
     remove_event(event: &Event) -> ();
     remove_found_event(work: &DueWork) -> ();
+}
+
+pass_on! {
+    ConnectorHealth {}
+    health(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp) -> Health;
+    count(workspace: &WorkspaceId, connector: &ConnectorId, now: Timestamp, tally: &Tally)
+        -> Tally;
+    trip(
+        workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker,
+        replacing: Option<&Breaker>, event: Option<&Event>
+    ) -> bool;
+    close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
+        -> bool;
 }

@@ -91,6 +91,36 @@ fn h72_every_expires_in_gives_a_lifetime_between_zero_and_a_year() {
     );
 }
 
+#[test]
+fn h72_the_life_of_a_refresh_token_is_read_where_the_profile_says() {
+    let told = |body: &str| read("github", body).unwrap().refresh_lifetime;
+    let with = |seconds: &str| {
+        told(&format!(
+            r#"{{"access_token":"at","refresh_token":"rt","refresh_token_expires_in":{seconds}}}"#
+        ))
+    };
+    let ten_years = 10 * 365 * 24 * 3600;
+    for (seconds, expected) in [
+        ("15897600", Some(15_897_600)),
+        ("\"15897600\"", Some(15_897_600)),
+        ("157680000", Some(157_680_000)),
+        ("1e300", Some(ten_years)),
+        ("18446744073709551615", Some(ten_years)),
+        // Tokens without an end, and what cannot be read.
+        ("0", None),
+        ("-1", None),
+        ("null", None),
+        ("\"never\"", None),
+        ("[]", None),
+    ] {
+        let expected = expected.map(Duration::from_secs);
+        assert_eq!(with(seconds), expected, "{seconds}");
+    }
+    assert_eq!(told(r#"{"access_token":"at","refresh_token":"rt"}"#), None);
+    let elsewhere = r#"{"access_token":"at","refresh_token_expires_in":60}"#;
+    assert_eq!(read("gitlab", elsewhere).unwrap().refresh_lifetime, None);
+}
+
 /// H-73.
 #[test]
 fn h73_bearer_in_any_case_is_taken_and_other_types_are_not() {

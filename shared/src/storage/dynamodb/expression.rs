@@ -21,6 +21,7 @@ pub(super) struct Expression {
     values: HashMap<String, AttributeValue>,
     sets: Vec<String>,
     removes: Vec<String>,
+    adds: Vec<String>,
     conditions: Vec<String>,
 }
 
@@ -49,6 +50,13 @@ impl Expression {
         let one = self.value(value::number(1));
         self.sets
             .push(format!("{name} = if_not_exists({name}, {zero}) + {one}"));
+        self
+    }
+
+    /// Adds to a counter that may not be there yet, whatever stands there by then.
+    pub(super) fn add(mut self, name: &'static str, count: u64) -> Self {
+        let add = format!("{} {}", self.name(name), self.value(value::number(count)));
+        self.adds.push(add);
         self
     }
 
@@ -137,7 +145,11 @@ impl Expression {
 
     fn parts(self) -> Parts {
         let mut update = String::new();
-        for (verb, clauses) in [("SET", &self.sets), ("REMOVE", &self.removes)] {
+        for (verb, clauses) in [
+            ("SET", &self.sets),
+            ("REMOVE", &self.removes),
+            ("ADD", &self.adds),
+        ] {
             if !clauses.is_empty() {
                 update.push_str(&format!("{verb} {} ", clauses.join(", ")));
             }

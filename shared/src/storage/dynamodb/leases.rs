@@ -99,6 +99,10 @@ impl DynamoStore {
             .set(attr::GENERATION, value::number(next))
             .set(attr::ISSUED_AT, value::time(validity.issued_at))
             .set_or_remove(attr::EXPIRES_AT, validity.expires_at.map(value::time))
+            .set_or_remove(
+                attr::GRANT_EXPIRES_AT,
+                validity.grant_expires_at.map(value::time),
+            )
             .set(attr::REFRESHABLE, AttributeValue::Bool(tokens.refreshable))
             .set(attr::GRANTED_SCOPES, value::scopes(&tokens.granted_scopes))
             .set_or_remove(attr::DUE_AT, tokens.due_at.map(value::time))

@@ -7,6 +7,7 @@
 mod connections;
 mod due;
 mod expression;
+mod health;
 mod keys;
 mod leases;
 mod lookup;

@@ -33,6 +33,10 @@ pub(in super::super) fn write_connection(connection: &Connection) -> Row {
             attr::EXPIRES_AT,
             connection.validity.expires_at.map(value::time),
         )
+        .with_some(
+            attr::GRANT_EXPIRES_AT,
+            connection.validity.grant_expires_at.map(value::time),
+        )
         .with(
             attr::REFRESHABLE,
             AttributeValue::Bool(connection.refreshable),
@@ -131,6 +135,7 @@ pub(in super::super) fn read_connection(row: &Row) -> Result<Connection, StoreEr
         validity: Validity {
             issued_at: item.time(attr::ISSUED_AT)?,
             expires_at: item.maybe_time(attr::EXPIRES_AT)?,
+            grant_expires_at: item.maybe_time(attr::GRANT_EXPIRES_AT)?,
         },
         refreshable: item.flag(attr::REFRESHABLE)?,
         requested_scopes: item.scopes(attr::REQUESTED_SCOPES)?,

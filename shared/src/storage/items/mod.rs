@@ -6,6 +6,7 @@
 
 pub(super) mod connection;
 pub(super) mod due;
+pub(super) mod health;
 pub(super) mod keys;
 pub(super) mod registry;
 pub(super) mod session;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::script::Endpoint;
 use super::state::State;
 
-/// What a client sent to `/token`, `/revoke` or `/userinfo`.
+/// What a client sent to one of the [`Endpoint`]s.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) endpoint: Endpoint,
@@ -33,6 +33,11 @@ impl Call {
         });
         let form = if is_form {
             form_urlencoded::parse(body).into_owned().collect()
+        } else if endpoint == Endpoint::Exchange {
+            let query = query.as_deref().unwrap_or_default();
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect()
         } else {
             Vec::new()
         };

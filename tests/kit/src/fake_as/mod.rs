@@ -35,7 +35,7 @@ pub use observe::{
     Counters, GrantState, GrantView, IssuedSecret, LoggedRequest, SecretKind, Tally,
 };
 pub use script::{Behaviour, Endpoint, When};
-pub use settings::{Client, Redirects, Rotation, Settings};
+pub use settings::{Client, Exchange, Redirects, Rotation, Settings};
 
 use crate::loopback::{Clock, Port, Serving};
 use server::Server;

@@ -11,6 +11,8 @@ pub enum Endpoint {
     Token,
     /// `POST /revoke` (RFC 7009).
     Revoke,
+    /// `GET /exchange`: a token for a token.
+    Exchange,
     /// `GET /userinfo` (OpenID Connect Core section 5.3).
     Userinfo,
 }
@@ -20,6 +22,7 @@ impl Endpoint {
         match self {
             Self::Token => "POST /token",
             Self::Revoke => "POST /revoke",
+            Self::Exchange => "GET /exchange",
             Self::Userinfo => "GET /userinfo",
         }
     }

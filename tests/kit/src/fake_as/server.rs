@@ -47,6 +47,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/authorize/decision", post(authorize::decide))
         .route("/token", post(token_endpoint))
         .route("/revoke", post(revoke_endpoint))
+        .route("/exchange", get(exchange_endpoint))
         .route("/userinfo", get(userinfo_endpoint))
         .route("/grants", get(pages::grants))
         .route("/.well-known/oauth-authorization-server", get(metadata))
@@ -103,7 +104,7 @@ impl Server {
         let mut inner = self.lock();
         let caller = token::caller(&inner.state, call, now);
         inner.count(caller.client_id.as_deref(), |tally| match call.endpoint {
-            Endpoint::Token => {
+            Endpoint::Token | Endpoint::Exchange => {
                 tally.token += 1;
                 let kind = caller.grant_type.clone().unwrap_or_default();
                 *tally.token_by_grant_type.entry(kind).or_default() += 1;
@@ -235,6 +236,23 @@ async fn revoke_endpoint(
         Endpoint::Revoke,
         (query, headers, body),
         token::revoke,
+    )
+    .await
+}
+
+async fn exchange_endpoint(
+    Shared(server): Shared<Arc<Server>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    perform(
+        &server,
+        line,
+        Endpoint::Exchange,
+        (query, headers, body),
+        token::exchange,
     )
     .await
 }

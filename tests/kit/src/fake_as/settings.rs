@@ -21,6 +21,9 @@ pub struct Settings {
     pub omit_expires_in: bool,
     /// Issues no refresh tokens, as providers do without an offline scope.
     pub omit_refresh_token: bool,
+    /// Exchanges access tokens that live, at `POST /token` with the client's authentication and
+    /// at `GET /exchange` without, as social networks do.
+    pub exchange: Option<Exchange>,
     /// Grants these scopes at consent, whatever was asked for.
     pub granted_scopes: Option<Vec<String>>,
     /// Refuses authorization requests without an S256 challenge (RFC 7636).
@@ -52,6 +55,7 @@ impl Default for Settings {
             code_lifetime_s: 60,
             omit_expires_in: false,
             omit_refresh_token: false,
+            exchange: None,
             granted_scopes: None,
             require_pkce: true,
             iss: true,
@@ -64,6 +68,15 @@ impl Default for Settings {
             revoke_ends_siblings: false,
         }
     }
+}
+
+/// How the request for an exchange is spelt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Its `grant_type`.
+    pub grant_type: String,
+    /// The parameter that carries the access token.
+    pub token_param: String,
 }
 
 /// What a refresh does to the refresh token it was made with.

@@ -1,4 +1,4 @@
-//! The token, revocation and userinfo endpoints as functions of state, call and time.
+//! The token, exchange, revocation and userinfo endpoints as functions of state, call and time.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -20,6 +20,9 @@ pub(crate) fn token(state: &mut State, call: &Call, now: i64) -> Answer {
         .and_then(|client_id| match call.field("grant_type") {
             Some("authorization_code") => redeem(state, call, &client_id, now),
             Some("refresh_token") => refresh(state, call, &client_id, now),
+            Some(_) if state.settings.exchange.is_some() => {
+                exchanged(state, call, Some(&client_id), now)
+            }
             Some(_) => Err(Answer::refused(
                 "unsupported_grant_type",
                 "neither code nor refresh",
@@ -92,6 +95,34 @@ fn refresh(state: &mut State, call: &Call, client_id: &str, now: i64) -> Result<
     Ok(Answer::json(StatusCode::OK, &body))
 }
 
+/// `GET /exchange`: whoever has the token may exchange it.
+pub(crate) fn exchange(state: &mut State, call: &Call, now: i64) -> Answer {
+    exchanged(state, call, None, now).unwrap_or_else(|refusal| refusal)
+}
+
+fn exchanged(
+    state: &mut State,
+    call: &Call,
+    client_id: Option<&str>,
+    now: i64,
+) -> Result<Answer, Answer> {
+    let spelt = state.settings.exchange.clone();
+    let spelt = spelt
+        .filter(|spelt| call.field("grant_type") == Some(&spelt.grant_type))
+        .ok_or(Answer::refused(
+            "unsupported_grant_type",
+            "no such exchange",
+        ))?;
+    let grant = call
+        .field(&spelt.token_param)
+        .and_then(|token| state.grant_of_access_token(token, now))
+        .filter(|grant| client_id.is_none_or(|client| state.client_of(*grant) == client))
+        .ok_or(Answer::invalid_grant("the access token is not valid"))?;
+    let scopes = state.scopes_of(grant).to_vec();
+    let body = state.token_answer(grant, &scopes, None, now);
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
 /// `POST /revoke`: a refresh token takes its grant along, an access token only itself
 /// (RFC 7009 section 2.1 leaves the latter to the server).
 pub(crate) fn revoke(state: &mut State, call: &Call, now: i64) -> Answer {
@@ -136,8 +167,13 @@ pub(crate) fn caller(state: &State, call: &Call, now: i64) -> Caller {
     let refresh = call
         .field("refresh_token")
         .and_then(|token| state.grant_of_refresh_token(token));
+    let exchanged = || {
+        let spelt = state.settings.exchange.as_ref()?;
+        state.grant_of_access_token(call.field(&spelt.token_param)?, now)
+    };
     let grant = match call.endpoint {
-        Endpoint::Token => refresh,
+        Endpoint::Token => refresh.or_else(exchanged),
+        Endpoint::Exchange => exchanged(),
         Endpoint::Revoke => call.field("token").and_then(|token| {
             state
                 .grant_of_refresh_token(token)

@@ -6,6 +6,7 @@
 
 mod connections;
 mod due;
+mod health;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use shared::domain::app::{ApiKey, App};
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::event::Event;
+use shared::domain::health::Health;
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
@@ -44,6 +46,7 @@ struct State {
     revocations: BTreeMap<DueWork, Revocation>,
     deletions: BTreeMap<DueWork, (WorkspaceId, ConnectorId)>,
     events: BTreeMap<EventId, Event>,
+    health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
     root_keys: BTreeMap<u32, WrappedRootKey>,
     workspace_keys: BTreeMap<WorkspaceId, WrappedWorkspaceKeys>,
 }

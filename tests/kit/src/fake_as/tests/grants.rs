@@ -3,7 +3,7 @@
 use http::{StatusCode, header};
 
 use super::{Provider, RETURN, VERIFIER, basic, param, reply};
-use crate::fake_as::{GrantState, Rotation, SecretKind, consent, deny};
+use crate::fake_as::{Exchange, GrantState, Rotation, SecretKind, consent, deny};
 use crate::loopback::client;
 
 #[tokio::test]
@@ -276,4 +276,42 @@ async fn every_secret_is_listed_once_and_none_repeats() {
     values.sort_unstable();
     values.dedup();
     assert_eq!(values.len(), issued.len());
+}
+
+#[tokio::test]
+async fn an_access_token_that_lives_is_exchanged_by_its_client_or_by_whoever_has_it() {
+    let provider = Provider::start().await;
+    provider.fake.configure(|settings| {
+        settings.omit_refresh_token = true;
+        settings.exchange = Some(Exchange {
+            grant_type: "x_exchange".to_owned(),
+            token_param: "x_token".to_owned(),
+        });
+    });
+    let tokens = provider.connect("kim").await;
+    assert_eq!(tokens.body.get("refresh_token"), None);
+    let token = tokens.text("access_token");
+    let fields = [("grant_type", "x_exchange"), ("x_token", token.as_str())];
+    let by_client = provider.token(&fields).await;
+    assert_eq!(by_client.status, 200);
+    let me = provider.userinfo(&by_client.text("access_token")).await;
+    assert_eq!(me.text("sub"), "kim");
+
+    let at = format!("{}/exchange?grant_type=x_exchange", provider.fake.url());
+    let get = async |token: &str| {
+        let url = format!("{at}&x_token={token}");
+        reply(client().get(url).send().await.unwrap()).await
+    };
+    assert_eq!(get(&token).await.status, 200);
+    assert_eq!(get("fas_at_unknown").await.error(), (400, "invalid_grant"));
+    provider.pass(3600);
+    assert_eq!(get(&token).await.error(), (400, "invalid_grant"));
+    assert_eq!(
+        provider.token(&fields).await.error(),
+        (400, "invalid_grant")
+    );
+    provider.fake.configure(|settings| settings.exchange = None);
+    let refused = (400, "unsupported_grant_type");
+    assert_eq!(get(&token).await.error(), refused);
+    assert_eq!(provider.token(&fields).await.error(), refused);
 }
