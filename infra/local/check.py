@@ -110,6 +110,11 @@ def identity_statements(resources: dict) -> Iterator[tuple[str, dict]]:
         yield from ((name, statement) for statement in policy["Properties"]["PolicyDocument"]["Statement"])
 
 
+def on_aws(statements: list) -> list[dict]:
+    """Statements as they are where `OnAws` holds."""
+    return [one["Fn::If"][1] if one.keys() == {"Fn::If"} and one["Fn::If"][0] == "OnAws" else one for one in statements]
+
+
 # --- Promises ------------------------------------------------------------------------
 
 
@@ -210,6 +215,60 @@ def no_failure_is_dropped(resources: dict) -> Iterator[str]:
                 yield f"{function} runs by schedule and drops its failures"
 
 
+def queues_are_encrypted_and_refuse_cleartext(resources: dict) -> Iterator[str]:
+    refused = set()
+    for _, policy in of_type(resources, "AWS::SQS::QueuePolicy"):
+        for statement in on_aws(policy["Properties"]["PolicyDocument"]["Statement"]):
+            if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}:
+                refused |= named(statement["Resource"])
+    for name, one in of_type(resources, "AWS::SQS::Queue"):
+        if one["Properties"].get("SqsManagedSseEnabled") is not True:
+            yield f"{name} is not encrypted"
+        if name not in refused:
+            yield f"{name} takes cleartext"
+
+
+def only_a_rule_sends_to_its_queue(resources: dict) -> Iterator[str]:
+    """What a rule cannot deliver goes to a dead-letter queue, to which it may send as well."""
+    sends = set()
+    for name, rule in of_type(resources, "AWS::Events::Rule"):
+        for target in rule["Properties"]["Targets"]:
+            if "DeadLetterConfig" not in target:
+                yield f"{name} drops what it cannot deliver"
+            sends |= {(name, queue) for queue in named(target["Arn"]) | named(target.get("DeadLetterConfig"))}
+    allowed = set()
+    for name, policy in of_type(resources, "AWS::SQS::QueuePolicy"):
+        for statement in on_aws(policy["Properties"]["PolicyDocument"]["Statement"]):
+            if statement["Effect"] != "Allow":
+                continue
+            if statement["Principal"] != {"Service": "events.amazonaws.com"} or statement["Action"] != "sqs:SendMessage":
+                yield f"{name} lets others than a rule send"
+            rules = named(statement.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn"))
+            allowed |= {(rule, queue) for queue in named(statement["Resource"]) for rule in rules or {"anybody"}}
+    for rule, queue in sends ^ allowed:
+        yield f"{rule} and the policy of {queue} do not say the same"
+
+
+def a_queue_gives_its_function_time_and_keeps_its_failures(resources: dict) -> Iterator[str]:
+    for name, source in of_type(resources, "AWS::Lambda::EventSourceMapping"):
+        properties = source["Properties"]
+        (queue_name,), (function_name,) = named(properties["EventSourceArn"]), named(properties["FunctionName"])
+        queue, function = resources[queue_name]["Properties"], resources[function_name]["Properties"]
+        if properties.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name} delivers a whole batch again for one failure"
+        if queue["VisibilityTimeout"] < 6 * function["Timeout"]:
+            yield f"{queue_name} shows a message again before {function_name} is done with it"
+        redrive = queue["RedrivePolicy"]
+        # Longer than all receives take, or a poison message vanishes instead of being kept.
+        if queue["MessageRetentionPeriod"] <= redrive["maxReceiveCount"] * queue["VisibilityTimeout"]:
+            yield f"{queue_name} forgets a message before it is given up"
+        role = f"{function_name.removesuffix('Function')}Role"
+        reads = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+        granted = [statement for owner, statement in identity_statements(resources) if owner == role and queue_name in named(statement["Resource"])]
+        if {action for statement in granted for action in as_list(statement["Action"])} != reads:
+            yield f"{role} may not do exactly {sorted(reads)} with {queue_name}"
+
+
 def logs_expire_and_are_encrypted(resources: dict) -> Iterator[str]:
     for name, one in of_type(resources, "AWS::Logs::LogGroup"):
         if not {"RetentionInDays", "KmsKeyId"} <= one["Properties"].keys():
@@ -228,6 +287,9 @@ CHECKS = [
     only_known_routes_are_open,
     access_log_keeps_tickets_and_codes_out,
     no_failure_is_dropped,
+    queues_are_encrypted_and_refuse_cleartext,
+    only_a_rule_sends_to_its_queue,
+    a_queue_gives_its_function_time_and_keeps_its_failures,
     logs_expire_and_are_encrypted,
 ]
 

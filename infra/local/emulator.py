@@ -26,6 +26,21 @@ _preflight = apigateway._cors_preflight_response
 apigateway._cors_response_headers = lambda cors, origin: _headers(_as_the_service_spells_it(cors), origin)
 apigateway._cors_preflight_response = lambda cors, origin: _preflight(_as_the_service_spells_it(cors), origin)
 
+from ministack.services import lambda_svc  # noqa: E402
+
+_concurrency = lambda_svc._sqs_esm_concurrency
+
+
+def _of_a_number(esm: dict, *rest):
+    """A template's parameter comes as text, and its comparison with a number stops all polling."""
+    scaling = esm.get("ScalingConfig") or {}
+    if "MaximumConcurrency" in scaling:
+        esm = {**esm, "ScalingConfig": {**scaling, "MaximumConcurrency": int(scaling["MaximumConcurrency"])}}
+    return _concurrency(esm, *rest)
+
+
+lambda_svc._sqs_esm_concurrency = _of_a_number
+
 from ministack.app import main  # noqa: E402
 
 if __name__ == "__main__":

@@ -426,7 +426,7 @@ class Stack:
             "event_bus": output["EventBus"],
             "functions": {name: output[logical(name)] for name in FUNCTIONS},
             "log_groups": {name: f"/grantry/{self.name}/{name}" for name in FUNCTIONS},
-            "dlq_urls": [output["ScheduleDeadLetterQueue"], output["FailedJobQueue"]],
+            "dlq_urls": [output["ScheduleDeadLetterQueue"], output["FailedJobQueue"], output["RefreshDeadLetterQueue"]],
             "issuer_url": self.issuer_url,
             "audience": AUDIENCE,
             "provider_url": self.provider_url,

@@ -380,6 +380,12 @@ pub struct DueWork {
 }
 
 /// The work that is due, by kind, in shards of a table of its own.
+///
+/// The number of shards may be raised while work is stored, never lowered. What was stored under
+/// a smaller number stays in its shard, where it is read like everything else; so whoever has read
+/// an entry removes it as it was read (`remove_found_…`) and not by its name, which now stands for
+/// another shard. An entry that was missed by its name is stale, and found to be so when it is
+/// due.
 #[async_trait]
 pub trait DueTable: Send + Sync {
     /// How many shards there are; they are numbered from zero.
@@ -392,15 +398,19 @@ pub trait DueTable: Send + Sync {
         id: &ConnectionId,
         due_at: Timestamp,
     ) -> Result<(), StoreError>;
-    /// Refreshes due at `now`, oldest first, at most `limit`, of one shard.
+    /// Refreshes due at `now`, oldest first, at most `limit` a page, of one shard. Entries that
+    /// cannot be read are left out of their page, which may then hold none and yet have a next.
     async fn due_refreshes(
         &self,
         shard: u32,
         now: Timestamp,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<(DueWork, ConnectionKey)>, StoreError>;
+    ) -> Result<Page<(DueWork, ConnectionKey)>, StoreError>;
     /// Removes the entry of a connection that was due at `due_at`. Idempotent.
     async fn remove_refresh(&self, id: &ConnectionId, due_at: Timestamp) -> Result<(), StoreError>;
+    /// Removes the entry of a connection as it was read. Idempotent.
+    async fn remove_found_refresh(&self, work: &DueWork) -> Result<(), StoreError>;
 
     /// Adds a revocation, due at `due_at`.
     async fn add_revocation(
@@ -441,9 +451,11 @@ pub trait DueTable: Send + Sync {
         shard: u32,
         before: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Event>, StoreError>;
+    ) -> Result<Vec<(DueWork, Event)>, StoreError>;
     /// Removes an event that was published. Idempotent.
     async fn remove_event(&self, event: &Event) -> Result<(), StoreError>;
+    /// Removes an event that was published, as it was read. Idempotent.
+    async fn remove_found_event(&self, work: &DueWork) -> Result<(), StoreError>;
 }
 
 /// How connectors are doing: tallies of their token requests, and breakers.

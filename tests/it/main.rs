@@ -18,6 +18,7 @@ mod requests;
 mod secrets;
 mod sim;
 mod store;
+mod sweep;
 mod telemetry;
 mod template;
 mod tidy;

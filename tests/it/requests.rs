@@ -1,12 +1,14 @@
 //! What each operation asks of DynamoDB: the table in docs/ARCHITECTURE.md, "Tables and access
 //! patterns", counted on the wire against a real engine.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shared::domain::health::Seen;
 use shared::domain::ids::{ConnectorId, WorkspaceId};
@@ -14,7 +16,9 @@ use shared::refresh::Admitted;
 use shared::storage::DynamoStore;
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
+use testkit::fake_as::{Behaviour, When};
 
+use crate::tidy::source::read;
 use crate::world::{Call, RETURN, World};
 
 const SHARDS: u32 = 8;
@@ -49,7 +53,7 @@ impl Intercept for Requests {
 struct Counted {
     world: World,
     requests: Requests,
-    _engine: LocalDynamo,
+    engine: LocalDynamo,
 }
 
 impl Counted {
@@ -68,7 +72,7 @@ impl Counted {
         Self {
             world,
             requests,
-            _engine: engine,
+            engine,
         }
     }
 
@@ -220,32 +224,103 @@ async fn a_flow_costs_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn a_run_of_the_sweep_reads_what_is_due_and_nothing_else() {
+async fn a_tick_reads_each_shard_once_for_refreshes_and_once_for_events() {
     let counted = Counted::start().await;
     let world = &counted.world;
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     counted.requests();
     world.tick().await;
-    let idle = counted.requests();
-    assert_eq!(idle.len(), 2 * SHARDS as usize, "{idle:?}");
-    assert!(idle.iter().all(|operation| operation == "Query"));
+    assert_eq!(counted.requests(), vec!["Query"; 2 * SHARDS as usize]);
+}
 
+#[tokio::test]
+async fn a_worker_reads_its_shard_and_writes_four_times_a_connection() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    for user in ["alice", "bob"] {
+        world.connect(user, &connector).await;
+    }
     world.pass(3000);
-    world.tick().await;
+    world.tick_alone().await;
+    counted.requests();
+    let jobs = world.jobs.drain();
+    for job in &jobs {
+        let message = serde_json::to_string(job).unwrap();
+        let done = world.deliver(&[&message]).await;
+        assert_eq!(done.counts["refreshed"], 2 / jobs.len() as u64);
+    }
     let mut busy = counted.requests();
-    busy.retain(|operation| operation != "Query");
+    let reads: Vec<_> = busy
+        .extract_if(.., |it| it == "Query" || it == "GetItem")
+        .collect();
+    busy.sort();
     assert_eq!(
         busy,
         [
-            "GetItem",    // the connector, once a run
-            "UpdateItem", // lease
-            "GetItem",    // the workspace's keys, which are out of memory by now
-            "GetItem",    // the root key
-            "UpdateItem", // store
-            "PutItem",    // due entry
-            "DeleteItem", // due entry
+            "DeleteItem", // due entries
+            "DeleteItem",
+            "PutItem", // due entries
+            "PutItem",
+            "UpdateItem", // leases and stores
+            "UpdateItem",
+            "UpdateItem",
+            "UpdateItem",
         ]
+    );
+    // A shard, its connector and that one's health once a run, and the keys, which are out of
+    // memory by now.
+    let expected = 3 * jobs.len() + 2;
+    assert_eq!(reads.len(), expected, "{reads:?}");
+}
+
+/// The size by which DynamoDB counts units: of names and values, lists and maps with an overhead.
+fn size(row: &HashMap<String, AttributeValue>) -> usize {
+    fn of(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::N(digits) => digits.len() / 2 + 2,
+            AttributeValue::L(items) => 3 + items.iter().map(|item| 1 + of(item)).sum::<usize>(),
+            AttributeValue::M(members) => 3 + members.len() + size(members),
+            _ => 1,
+        }
+    }
+    row.iter().map(|(name, value)| name.len() + of(value)).sum()
+}
+
+#[tokio::test]
+async fn a_refresh_writes_as_many_units_as_capacity_md_reckons_with() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    world.connect("alice", &connector).await;
+    let long = Behaviour::Amend {
+        set: [("access_token", 2048), ("refresh_token", 1024)]
+            .map(|(name, length)| (name.to_owned(), json!("x".repeat(length))))
+            .into_iter()
+            .collect(),
+        remove: Vec::new(),
+    };
+    world.provider.push(When::refreshing(), long);
+    world.pass(3000);
+    assert_eq!(world.tick().await, json!({"refreshed": 1}));
+    let units = async |table: &str| {
+        let scan = counted.engine.client.scan().table_name(table);
+        let rows = scan.send().await.unwrap().items.unwrap();
+        assert_eq!(rows.len(), 1, "{table}");
+        size(&rows[0]).div_ceil(1024)
+    };
+    let tables = &counted.engine.tables;
+    let (connection, due) = (units(&tables.connections).await, units(&tables.due).await);
+    // Lease and store, due entry in and out.
+    let written = 2 * connection + 2 * due;
+    let row = format!("| write units a refresh, *u* | {written} |");
+    let reckoned = read("docs/CAPACITY.md");
+    assert!(
+        reckoned.contains(&row),
+        "docs/CAPACITY.md does not say: {row}"
     );
 }
 

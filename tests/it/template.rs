@@ -7,7 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
+use serde_json::json;
+use shared::domain::job::Job;
+use shared::domain::refresh_protocol::RETRY_DELAY;
+use shared::events::eventbridge::{JOB_SOURCE, detail_type};
 use shared::runtime::config::Config;
+use shared::runtime::telemetry::NAMESPACE;
 use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
@@ -255,6 +260,57 @@ fn in_words(keys: &[KeySchemaElement]) -> Vec<String> {
         .collect()
 }
 
+/// One job of each kind.
+fn jobs() -> [Job; 3] {
+    let of = json!({"workspace": "w", "app": "a", "user": "u", "connector": "c"});
+    let escrow = json!({
+        "job": "store_tokens", "connection": of, "id": "k", "attempt": "t", "generation": 1,
+        "connector_generation": 1, "sealed": "", "refreshable": true, "granted_scopes": [],
+        "validity": {"issued_at": "2026-11-22T17:00:00Z", "expires_at": null}, "due_at": null,
+    });
+    [
+        json!({"job": "refresh_shard", "shard": 0}),
+        json!({"job": "retry_refresh", "connection": of, "id": "k"}),
+        escrow,
+    ]
+    .map(|job| serde_json::from_value(job).unwrap())
+}
+
+#[test]
+fn the_bus_has_a_rule_for_each_kind_of_job_and_hands_over_the_job_alone() {
+    let template = Template::read();
+    let rules = template.of_type("AWS::Events::Rule");
+    let patterns: BTreeSet<_> = rules
+        .iter()
+        .map(|rule| template.value(rule, "EventPattern").to_owned())
+        .collect();
+    let kinds = jobs();
+    let expected = kinds.iter().map(|job| {
+        let kind = detail_type(job);
+        format!("{{source: [{JOB_SOURCE}], detail-type: [{kind}]}}")
+    });
+    assert_eq!(patterns, expected.collect());
+    for rule in rules {
+        assert_eq!(template.value(rule, "InputPath"), "$.detail");
+    }
+}
+
+#[test]
+fn a_retry_is_delivered_when_the_code_expects_it() {
+    let delay = RETRY_DELAY.as_secs().to_string();
+    assert_eq!(Template::read().value("RetryQueue", "DelaySeconds"), delay);
+}
+
+#[tokio::test]
+async fn the_lag_alarm_watches_a_figure_that_the_tick_tells() {
+    let template = Template::read();
+    let alarm = |name| template.value("RefreshLagAlarm", name);
+    assert_eq!(alarm("Namespace"), NAMESPACE);
+    assert!(alarm("Dimensions").contains("Name: function, Value: !Ref TokenRefresherFunction"));
+    let told = World::start().await.tick_alone().await.metrics;
+    assert!(told.iter().any(|metric| metric.name == alarm("MetricName")));
+}
+
 #[test]
 fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
     let text = read("infra/template.yaml");
@@ -274,6 +330,7 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
         let value = match name {
             "GRANTRY_PUBLIC_URL" => "https://api.example",
             "GRANTRY_LOCAL_HTTP" => "false",
+            "GRANTRY_DUE_SHARDS" | "GRANTRY_REFRESH_CONCURRENCY" => "1",
             _ => "x",
         };
         known.then(|| value.to_owned())

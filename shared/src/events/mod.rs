@@ -34,7 +34,14 @@ impl Publisher {
     /// Publishes an event that stands in the outbox. A failure loses nothing: the event stays
     /// there and the relay finds it.
     pub async fn publish(&self, event: &Event) {
-        self.publish_all(std::slice::from_ref(event)).await;
+        if !self
+            .sink
+            .publish(std::slice::from_ref(event))
+            .await
+            .is_empty()
+        {
+            note(event, self.outbox.remove_event(event).await);
+        }
     }
 
     /// Publishes what one shard of the outbox has held for longer than [`RELAY_AFTER`], at most
@@ -47,21 +54,23 @@ impl Publisher {
             .outbox
             .unsent_events(shard, now.before(RELAY_AFTER), limit)
             .await?;
-        Ok(self.publish_all(&unsent).await)
+        if unsent.is_empty() {
+            return Ok(0);
+        }
+        let (found, events): (Vec<_>, Vec<_>) = unsent.into_iter().unzip();
+        let taken = self.sink.publish(&events).await;
+        let entries = found.iter().zip(&events);
+        for (work, event) in entries.filter(|(_, event)| taken.contains(&event.id)) {
+            note(event, self.outbox.remove_found_event(work).await);
+        }
+        Ok(taken.len())
     }
+}
 
-    async fn publish_all(&self, events: &[Event]) -> usize {
-        if events.is_empty() {
-            return 0;
-        }
-        let taken = self.sink.publish(events).await;
-        for event in events.iter().filter(|event| taken.contains(&event.id)) {
-            // Published but not removed: it is published again, with the same id.
-            if let Err(error) = self.outbox.remove_event(event).await {
-                tracing::warn!(event.id = %event.id, error = %error, "event stays in the outbox");
-            }
-        }
-        taken.len()
+/// Published but not removed: it is published again, with the same id.
+fn note(event: &Event, removed: Result<(), StoreError>) {
+    if let Err(error) = removed {
+        tracing::warn!(event.id = %event.id, error = %error, "event stays in the outbox");
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use on_demand::{FreshTokens, NotFresh};
 pub use protection::{Admitted, Watch};
 pub use queued::JobNotDone;
-pub use sweep::{DueOutcome, SweepReport};
+pub use sweep::{DueOutcome, ShardReport, TickError, TickReport};
 
 use crate::crypto::hash::random_id;
 use crate::crypto::vault::Vault;
@@ -61,6 +61,8 @@ pub struct RefreshEngine {
     pub publisher: Publisher,
     /// Which addresses a connector's endpoints may have.
     pub address_rules: AddressRules,
+    /// How many providers one worker of the sweep asks at a time.
+    pub concurrency: usize,
 }
 
 impl RefreshEngine {

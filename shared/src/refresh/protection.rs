@@ -41,6 +41,14 @@ impl Watch {
     pub fn is_probe(&self) -> bool {
         self.probe
     }
+
+    /// Until when everybody but the probe is to leave the connector alone.
+    pub(super) fn paused_until(&self) -> Option<Timestamp> {
+        self.health
+            .breaker
+            .as_ref()
+            .map(|breaker| breaker.open_until)
+    }
 }
 
 impl RefreshEngine {

@@ -20,6 +20,10 @@ pub struct Config {
     pub kms_key_arn: String,
     /// `GRANTRY_EVENT_BUS`.
     pub event_bus: String,
+    /// `GRANTRY_DUE_SHARDS`: into how many shards due work is spread.
+    pub due_shards: u32,
+    /// `GRANTRY_REFRESH_CONCURRENCY`: how many providers one worker of the sweep asks at a time.
+    pub refresh_concurrency: u32,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
@@ -93,6 +97,11 @@ impl Config {
             },
             kms_key_arn: required("GRANTRY_KMS_KEY_ARN")?,
             event_bus: required("GRANTRY_EVENT_BUS")?,
+            due_shards: count("GRANTRY_DUE_SHARDS", &required("GRANTRY_DUE_SHARDS")?)?,
+            refresh_concurrency: count(
+                "GRANTRY_REFRESH_CONCURRENCY",
+                &required("GRANTRY_REFRESH_CONCURRENCY")?,
+            )?,
             address_rules,
             identity: IdentityRules {
                 claims: ClaimNames {
@@ -119,6 +128,17 @@ fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
         })
 }
 
+/// How many of something there are: one at least.
+fn count(name: &'static str, text: &str) -> Result<u32, ConfigError> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| ConfigError {
+            name,
+            fault: format!("is {text:?}, must be a number above zero"),
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +149,8 @@ mod tests {
             "GRANTRY_PLAN_REQUIRED" => "builder".into(),
             "GRANTRY_LOCAL_HTTP" => "false".into(),
             "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
+            "GRANTRY_DUE_SHARDS" => "32".into(),
+            "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
             name => name.to_lowercase(),
         })
     }
@@ -158,6 +180,21 @@ mod tests {
             name => complete(name),
         };
         assert!(Config::read(odd).is_err());
+    }
+
+    #[test]
+    fn a_number_is_one_at_least() {
+        let shards = |text: &'static str| {
+            let config = Config::read(|name| match name {
+                "GRANTRY_DUE_SHARDS" => Some(text.into()),
+                name => complete(name),
+            });
+            config.map(|config| config.due_shards)
+        };
+        assert_eq!(shards("1024"), Ok(1024));
+        for text in ["0", "-1", "many", "4294967296"] {
+            assert!(shards(text).is_err(), "{text}");
+        }
     }
 
     #[test]

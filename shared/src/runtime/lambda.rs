@@ -1,19 +1,22 @@
-//! Serving a router, or a router and a scheduled job, on Lambda.
+//! Serving on Lambda: a router, a scheduled job, the batches of a queue.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use lambda_http::request::LambdaRequest;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
+use super::queue::{Batch, BatchReport};
 use super::telemetry::{Metric, Telemetry};
+use crate::domain::time::Timestamp;
 use crate::http::problem::{Code, OutcomeName, Problem};
 use crate::http::request::RequestFacts;
 use crate::ports::Clock;
@@ -120,20 +123,35 @@ where
     .await
 }
 
-/// Runs a function that only does a scheduled job.
+/// Runs a function that does a scheduled job and works off queues.
 ///
 /// # Errors
 /// When the Lambda runtime API cannot be reached.
-pub async fn serve_job<F, Fut>(
+pub async fn serve_jobs<S, SFut, Q, QFut>(
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
-    job: F,
+    scheduled: S,
+    queued: Q,
 ) -> Result<(), Error>
 where
-    F: Fn(Job) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<JobReport, Error>> + Send,
+    S: Fn(Job) -> SFut + Send + Sync + 'static,
+    SFut: Future<Output = Result<JobReport, Error>> + Send,
+    Q: Fn(Batch) -> QFut + Send + Sync + 'static,
+    QFut: Future<Output = BatchReport> + Send,
 {
-    serve_with_job(Router::new(), telemetry, clock, job).await
+    let (scheduled, queued) = (Arc::new(scheduled), Arc::new(queued));
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let (telemetry, clock) = (telemetry.clone(), Arc::clone(&clock));
+        let (scheduled, queued) = (Arc::clone(&scheduled), Arc::clone(&queued));
+        async move {
+            if event.payload.get("Records").is_some() {
+                answer_batch(event, &telemetry, &*clock, &*queued).await
+            } else {
+                answer_schedule(event, &telemetry, &*clock, &*scheduled).await
+            }
+        }
+    }))
+    .await
 }
 
 /// Answers one HTTP event of the gateway.
@@ -166,11 +184,24 @@ where
     if event.payload.get("job").is_none() {
         return answer(router, event).await;
     }
+    answer_schedule(event, telemetry, clock, job).await
+}
+
+async fn answer_schedule<F, Fut>(
+    event: LambdaEvent<Value>,
+    telemetry: &Telemetry,
+    clock: &dyn Clock,
+    job: &F,
+) -> Result<Value, Error>
+where
+    F: Fn(Job) -> Fut,
+    Fut: Future<Output = Result<JobReport, Error>>,
+{
     let asked: Job = serde_json::from_value(event.payload)?;
-    let (at, started) = (clock.now(), clock.monotonic());
+    let started = Started::now(clock);
     let name = asked.job.clone();
     let result = job(asked).await;
-    let mut report = match &result {
+    let report = match &result {
         Ok(report) => report.clone(),
         Err(error) => {
             tracing::error!(job = name, error = %error, "job failed");
@@ -180,18 +211,72 @@ where
             }
         }
     };
-    report
-        .facts
-        .insert("request_id".into(), json!(event.context.request_id));
-    report.facts.insert("job".into(), json!(name));
-    let took = clock.monotonic().saturating_sub(started);
-    telemetry.line(
-        "job",
-        report.outcome,
-        at,
-        took,
-        report.facts,
-        &report.metrics,
-    );
+    started.tell(telemetry, clock, &event.context, &name, report);
     result.map(|_| Value::Null)
+}
+
+/// Answers one event of a queue's event source mapping.
+///
+/// # Errors
+/// When the event is not one.
+pub async fn answer_batch<F, Fut>(
+    event: LambdaEvent<Value>,
+    telemetry: &Telemetry,
+    clock: &dyn Clock,
+    queued: &F,
+) -> Result<Value, Error>
+where
+    F: Fn(Batch) -> Fut,
+    Fut: Future<Output = BatchReport>,
+{
+    let batch: Batch = serde_json::from_value(event.payload)?;
+    let started = Started::now(clock);
+    let report = queued(batch).await;
+    let answer = report.answer();
+    started.tell(
+        telemetry,
+        clock,
+        &event.context,
+        "batch",
+        report.into_report(),
+    );
+    Ok(answer)
+}
+
+/// When a job began.
+struct Started {
+    at: Timestamp,
+    since: Duration,
+}
+
+impl Started {
+    fn now(clock: &dyn Clock) -> Self {
+        Self {
+            at: clock.now(),
+            since: clock.monotonic(),
+        }
+    }
+
+    /// Writes the job's line.
+    fn tell(
+        self,
+        telemetry: &Telemetry,
+        clock: &dyn Clock,
+        context: &Context,
+        name: &str,
+        mut report: JobReport,
+    ) {
+        let facts = &mut report.facts;
+        facts.insert("request_id".into(), json!(context.request_id));
+        facts.insert("job".into(), json!(name));
+        let took = clock.monotonic().saturating_sub(self.since);
+        telemetry.line(
+            "job",
+            report.outcome,
+            self.at,
+            took,
+            report.facts,
+            &report.metrics,
+        );
+    }
 }

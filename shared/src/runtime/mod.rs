@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod lambda;
+pub mod queue;
 pub mod system;
 pub mod telemetry;
 pub mod wiring;

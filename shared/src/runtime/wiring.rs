@@ -19,7 +19,6 @@ use crate::ports::{Clock, Entropy};
 use crate::refresh::RefreshEngine;
 use crate::storage::dynamodb::DynamoStore;
 use crate::storage::dynamodb::server_time::ServerTime;
-use crate::storage::schema::DUE_SHARDS;
 
 /// The adapters of one execution environment.
 pub struct Wiring {
@@ -66,7 +65,7 @@ impl Wiring {
         Arc::new(DynamoStore::new(
             aws_sdk_dynamodb::Client::from_conf(config),
             self.config.tables.clone(),
-            DUE_SHARDS,
+            self.config.due_shards,
         ))
     }
 
@@ -128,6 +127,7 @@ impl Wiring {
             jobs: self.bus(),
             publisher: self.publisher(store),
             address_rules: self.config.address_rules,
+            concurrency: usize::try_from(self.config.refresh_concurrency).unwrap_or(usize::MAX),
         }
     }
 }

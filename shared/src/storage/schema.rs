@@ -59,10 +59,6 @@ pub const GSI_PK: &str = "gsi_pk";
 pub const GSI_SK: &str = "gsi_sk";
 /// The TTL attribute of the sessions, connections and due tables, in seconds.
 pub const TTL: &str = "ttl";
-
-/// Into how many partitions each kind of due work is spread, unless configured otherwise. A
-/// partition takes 1,000 writes a second; a time-ordered key without shards would be one.
-pub const DUE_SHARDS: u32 = 8;
 /// How long a disconnected connection is remembered.
 pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a tally or a closed breaker is kept: well beyond the ten minutes it is asked for.

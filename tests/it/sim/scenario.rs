@@ -1,7 +1,7 @@
 //! A story: users who connect, apps that ask for tokens, sweeps, and what goes wrong with them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,15 +13,16 @@ use shared::domain::connector::{
 };
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, ProviderId, UserId, WorkspaceId};
+use shared::domain::job::Job;
+use shared::domain::refresh_protocol::RETRY_DELAY;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::time::Timestamp;
 use shared::events::Publisher;
-use shared::ports::EventSink;
+use shared::ports::{EventSink, JobQueue, QueueError};
 use shared::refresh::{NotFresh, RefreshEngine};
 use testkit::entropy::SeededEntropy;
 use testkit::fake_kms::KmsState;
-use testkit::job_queue::MemoryQueue;
 
 use super::executor::SkewedClock;
 use super::faults::Plan;
@@ -58,7 +59,9 @@ pub(super) fn tell(
     aloud: bool,
 ) -> Result<(Counts, u64), String> {
     let world = Arc::new(World::new(seed, mode, sabotage, aloud));
-    let processes: Arc<Vec<_>> = Arc::new((0..3).map(|_| process(&world)).collect());
+    let processes: Arc<Vec<_>> = Arc::new_cyclic(|all: &Weak<Vec<RefreshEngine>>| {
+        (0..3).map(|_| process(&world, all.clone())).collect()
+    });
     for number in 0..=world.sim.below(2) {
         let key = key(number);
         let (world, processes) = (Arc::clone(&world), Arc::clone(&processes));
@@ -86,7 +89,7 @@ pub(super) fn tell(
 }
 
 /// An engine in a process of its own, whose clock is wrong by up to a second.
-fn process(world: &Arc<World>) -> RefreshEngine {
+fn process(world: &Arc<World>, all: Weak<Vec<RefreshEngine>>) -> RefreshEngine {
     let skew = world.sim.below(2001) as i64 - 1000;
     let clock = SkewedClock {
         sim: world.sim.clone(),
@@ -102,9 +105,13 @@ fn process(world: &Arc<World>) -> RefreshEngine {
         health: Arc::clone(&store) as _,
         vault: Arc::new(world.vault(skew)),
         providers: Arc::new(SimProvider(Arc::clone(world))),
-        jobs: Arc::new(MemoryQueue::default()),
+        jobs: Arc::new(Queue {
+            world: Arc::clone(world),
+            processes: all,
+        }),
         publisher: Publisher::new(Arc::new(Bus), store),
         address_rules: AddressRules::LocalToo,
+        concurrency: 2,
     }
 }
 
@@ -112,7 +119,7 @@ fn any<'a>(world: &World, processes: &'a [RefreshEngine]) -> &'a RefreshEngine {
     &processes[world.sim.below(processes.len() as u64) as usize]
 }
 
-/// The schedule: a sweep a minute, sometimes none, sometimes two.
+/// The schedule: a tick a minute, sometimes none, sometimes two.
 async fn ticks(world: &Arc<World>, processes: &[RefreshEngine]) {
     let sim = &world.sim;
     while sim.now() < world.quiet_from + 5 * MINUTE {
@@ -129,7 +136,8 @@ async fn ticks(world: &Arc<World>, processes: &[RefreshEngine]) {
             sim.spawn(async move {
                 inner.sleep(late).await;
                 inner.invoke(HARD_LIMIT, async move {
-                    engine.sweep().await;
+                    // The next tick is the retry of one that failed.
+                    let _ = engine.tick().await;
                 });
             });
         }
@@ -271,6 +279,47 @@ async fn look_up(
             Answer::Gone
         }
     }
+}
+
+/// The queues: every job is an invocation of its own, in any process, a while later; some come
+/// twice, and so in another order.
+struct Queue {
+    world: Arc<World>,
+    processes: Weak<Vec<RefreshEngine>>,
+}
+
+#[async_trait]
+impl JobQueue for Queue {
+    async fn enqueue(&self, jobs: &[Job]) -> Result<(), QueueError> {
+        let sim = &self.world.sim;
+        let processes = self.processes.upgrade().ok_or(QueueError)?;
+        for job in jobs {
+            for _ in 0..if sim.chance(10) { 2 } else { 1 } {
+                let engine = any(&self.world, &processes).clone();
+                let delay = match job {
+                    Job::RetryRefresh { .. } => RETRY_DELAY,
+                    Job::RefreshShard { .. } | Job::StoreTokens(_) => Duration::ZERO,
+                };
+                let late = delay.as_millis() as u64 + sim.below(3_000);
+                let (inner, job) = (sim.clone(), job.clone());
+                sim.spawn(async move {
+                    inner.sleep(late).await;
+                    inner.invoke(HARD_LIMIT, async move { work(&engine, job).await });
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does one job. What fails is not delivered again here, and nothing may need it: the tick comes
+/// again, and escrow hands itself over anew.
+async fn work(engine: &RefreshEngine, job: Job) {
+    let _ = match job {
+        Job::RefreshShard { shard } => engine.refresh_shard(shard).await.map(|_| ()),
+        Job::RetryRefresh { connection, id } => engine.retry_refresh(&connection, &id).await,
+        Job::StoreTokens(tokens) => engine.store_escrowed(&tokens).await,
+    };
 }
 
 /// A bus that takes everything.

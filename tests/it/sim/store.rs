@@ -247,16 +247,19 @@ over_the_network! {
 over_the_network! {
     DueTable {
         add_refresh(key: &ConnectionKey, id: &ConnectionId, due_at: Timestamp) -> ();
-        due_refreshes(shard: u32, now: Timestamp, limit: u32) -> Vec<(DueWork, ConnectionKey)>;
+        due_refreshes(shard: u32, now: Timestamp, after: Option<&str>, limit: u32)
+            -> Page<(DueWork, ConnectionKey)>;
         remove_refresh(id: &ConnectionId, due_at: Timestamp) -> ();
+        remove_found_refresh(work: &DueWork) -> ();
         add_revocation(revocation: &Revocation, due_at: Timestamp) -> DueWork;
         due_revocations(shard: u32, now: Timestamp, limit: u32) -> Vec<(DueWork, Revocation)>;
         postpone_revocation(work: &DueWork, revocation: &Revocation, due_at: Timestamp) -> ();
         remove_revocation(work: &DueWork) -> ();
         due_deletions(shard: u32, now: Timestamp, limit: u32)
             -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
-        unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<Event>;
+        unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
         remove_event(event: &Event) -> ();
+        remove_found_event(work: &DueWork) -> ();
     }
     ours {}
     at_once {

@@ -216,8 +216,9 @@ impl World {
         // A pause may have moved it, by an hour at most.
         let latest = due_at.max(self.sim.timestamp().after(MAX_PAUSE));
         let found = (0..SHARDS).any(|shard| {
-            let due = self.store.due_refreshes(shard, latest, u32::MAX);
-            let due = due.now_or_never().and_then(Result::ok).unwrap_or_default();
+            let due = self.store.due_refreshes(shard, latest, None, u32::MAX);
+            let due = due.now_or_never().and_then(Result::ok);
+            let due = due.map(|page| page.items).unwrap_or_default();
             due.iter()
                 .any(|(work, _)| work.id == connection.id.as_str())
         });

@@ -53,7 +53,8 @@ async fn work_comes_oldest_first_and_in_bounded_batches(store: &dyn AnyStore) {
     }
     let mut batches = Vec::new();
     for shard in 0..store.shards() {
-        let due = store.due_refreshes(shard, at(99), 2).await.unwrap();
+        let due = store.due_refreshes(shard, at(99), None, 2).await.unwrap();
+        let due = due.items;
         if !due.is_empty() {
             batches.push(due);
         }
@@ -76,7 +77,8 @@ async fn work_is_spread_over_all_shards(store: &dyn AnyStore) {
     }
     let mut users = BTreeSet::new();
     for shard in 0..store.shards() {
-        let due = store.due_refreshes(shard, at(1), 100).await.unwrap();
+        let due = store.due_refreshes(shard, at(1), None, 100).await.unwrap();
+        let due = due.items;
         assert!(!due.is_empty(), "shard {shard} has nothing");
         for (work, key) in due {
             assert_eq!(work.shard, shard);
@@ -144,7 +146,8 @@ async fn f07_an_event_stays_until_it_is_published(store: &dyn AnyStore) {
     let before = async |end| {
         let mut found = Vec::new();
         for shard in 0..store.shards() {
-            found.extend(store.unsent_events(shard, end, 10).await.unwrap());
+            let unsent = store.unsent_events(shard, end, 10).await.unwrap();
+            found.extend(unsent.into_iter().map(|(_, event)| event));
         }
         found
     };

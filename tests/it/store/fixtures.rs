@@ -282,7 +282,8 @@ pub(super) fn revocation(of: &Connection, since: Timestamp) -> Revocation {
 pub(super) async fn due_users(store: &dyn AnyStore, now: Timestamp) -> Vec<String> {
     let mut users = Vec::new();
     for shard in 0..store.shards() {
-        let due = store.due_refreshes(shard, now, 100).await.unwrap();
+        let due = store.due_refreshes(shard, now, None, 100).await.unwrap();
+        let due = due.items;
         users.extend(due.into_iter().map(|(_, key)| key.user.to_string()));
     }
     users.sort();
@@ -307,7 +308,7 @@ pub(super) async fn unsent(store: &dyn AnyStore) -> Vec<String> {
             .unsent_events(shard, at(1_000_000), 100)
             .await
             .unwrap();
-        ids.extend(events.into_iter().map(|event| event.id.to_string()));
+        ids.extend(events.into_iter().map(|(_, event)| event.id.to_string()));
     }
     ids.sort();
     ids

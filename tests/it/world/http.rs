@@ -1,5 +1,5 @@
 //! Calls as API Gateway hands them to a function, and answers as it takes them back (payload
-//! format 2.0).
+//! format 2.0); and the same for the messages of an SQS queue.
 
 use std::collections::BTreeMap;
 
@@ -207,6 +207,49 @@ pub(crate) async fn send(router: Router, call: Call) -> Answer {
         headers,
         cookies: strings(&answer["cookies"]),
         body: serde_json::from_str(body).unwrap_or_else(|_| json!(body)),
+    }
+}
+
+/// Messages with these bodies, as the event source mapping of a queue hands them over.
+pub(super) fn batch(bodies: &[&str]) -> LambdaEvent<Value> {
+    let records = bodies.iter().enumerate().map(|(n, body)| {
+        json!({
+            "messageId": format!("m{n}"), "receiptHandle": "r", "body": body,
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+            "eventSource": "aws:sqs", "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:stories",
+        })
+    });
+    let event = json!({"Records": records.collect::<Vec<_>>()});
+    LambdaEvent::new(event, Context::default())
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivered {
+    /// The places in the batch of what is to be delivered again.
+    pub(crate) failed: Vec<usize>,
+    /// How often what happened, as the log tells it.
+    pub(crate) counts: BTreeMap<String, u64>,
+    /// The log line.
+    pub(crate) line: Value,
+}
+
+impl Delivered {
+    pub(super) fn read(answer: &Value, line: &str) -> Self {
+        let failures = answer["batchItemFailures"].as_array().expect("failures");
+        let place = |id: &Value| id.as_str()?.strip_prefix('m')?.parse().ok();
+        let failed = failures.iter().map(|one| place(&one["itemIdentifier"]));
+        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        let counts = line.as_object().expect("an object").iter();
+        Self {
+            failed: failed.map(|place| place.expect("one of ours")).collect(),
+            // Metrics are fractions, as everything that is measured.
+            counts: counts
+                .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
+                .collect(),
+            line,
+        }
     }
 }
 

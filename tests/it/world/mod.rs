@@ -25,16 +25,18 @@ use shared::domain::address::AddressRules;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
+use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Clock, Connections, ConnectorHealth, DueTable, EventSink, KeyTable, Lookup, Registry, Sessions,
+    Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable, Lookup,
+    Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
-use shared::runtime::lambda::with_telemetry;
+use shared::runtime::lambda::{self, JobReport, with_telemetry};
 use shared::runtime::telemetry::Telemetry;
 use testkit::clock::ManualClock;
 use testkit::entropy::SeededEntropy;
@@ -43,13 +45,15 @@ use testkit::fake_kms::FakeKeyService;
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
 
-pub(crate) use http::{Answer, Call};
+pub(crate) use http::{Answer, Call, Delivered};
 
 /// Where the stories' API answers.
 pub(crate) const API: &str = "https://api.grantry.test";
 /// The return URL of the stories' app.
 pub(crate) const RETURN: &str = "https://shop.example/connected";
 const SHARDS: u32 = 2;
+/// How many providers a worker asks at a time.
+const CONCURRENCY: usize = 25;
 const STACK: &str = "stories";
 
 /// A store that a world can live in.
@@ -68,6 +72,7 @@ impl<
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) connections: Arc<dyn Connections>,
+    pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) kms: Arc<FakeKeyService>,
     pub(crate) provider: FakeAs,
     pub(crate) engine: RefreshEngine,
@@ -132,6 +137,7 @@ impl World {
             jobs: Arc::clone(&jobs) as _,
             publisher: publisher.clone(),
             address_rules,
+            concurrency: CONCURRENCY,
         };
         let disconnect = disconnect::State {
             registry: Arc::clone(&store) as _,
@@ -207,7 +213,8 @@ impl World {
         let router = with_telemetry(router, Telemetry::new("stories".into(), sink), clock_port);
         Self {
             clock,
-            connections: store,
+            connections: Arc::clone(&store) as _,
+            sessions: store,
             kms,
             provider,
             engine,
@@ -376,12 +383,53 @@ impl World {
             .unwrap_or(Value::Null)
     }
 
-    /// One run of the scheduled refresher.
+    /// A minute's work of the scheduled refresher: the tick, and every job that it and its
+    /// workers hand over, but for retries: their queue holds them until their lease is over, and
+    /// here until the next tick. Answers how many due entries ended how.
     pub(crate) async fn tick(&self) -> Value {
-        let report = token_refresher::run(&self.engine, &self.publisher)
+        self.tick_alone().await;
+        let mut sum = BTreeMap::<String, u64>::new();
+        let mut held = Vec::new();
+        for round in 0..100 {
+            let jobs = self.jobs.drain();
+            if jobs.is_empty() {
+                self.jobs.enqueue(&held).await.unwrap();
+                return json!(sum);
+            }
+            for job in jobs {
+                if round > 0 && matches!(job, Job::RetryRefresh { .. }) {
+                    held.push(job);
+                    continue;
+                }
+                let message = serde_json::to_string(&job).unwrap();
+                let done = self.deliver(&[&message]).await;
+                assert!(done.failed.is_empty(), "{job:?} failed");
+                for (name, count) in done.counts {
+                    *sum.entry(name).or_default() += count;
+                }
+            }
+        }
+        panic!("the jobs do not end");
+    }
+
+    /// One tick, whose jobs stay in the queue.
+    pub(crate) async fn tick_alone(&self) -> JobReport {
+        token_refresher::tick(&self.engine, &self.publisher)
             .await
-            .unwrap();
-        Value::Object(report.facts)
+            .unwrap()
+    }
+
+    /// Delivers messages with these bodies to the refresher as one batch.
+    pub(crate) async fn deliver(&self, bodies: &[&str]) -> Delivered {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = Arc::clone(&lines);
+        let sink = Arc::new(move |line: &str| sink.lock().unwrap().push(line.to_owned()));
+        let telemetry = Telemetry::new("token-refresher".into(), sink);
+        let work = |batch| token_refresher::work(&self.engine, batch);
+        let answer = lambda::answer_batch(http::batch(bodies), &telemetry, &self.clock, &work);
+        let answer = answer.await.unwrap();
+        let told = lines.lock().unwrap().pop().expect("a line per invocation");
+        Delivered::read(&answer, &told)
     }
 
     /// One run of the background revoker.

@@ -4,6 +4,8 @@
 //! seen again does no harm. An entry that cannot be read is logged and passed over, because one
 //! bad entry, always the oldest, would stop its shard for ever.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::super::items::due::{
@@ -18,7 +20,7 @@ use crate::domain::connection::ConnectionKey;
 use crate::domain::event::Event;
 use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
-use crate::ports::{DueTable, DueWork, Revocation, StoreError};
+use crate::ports::{DueTable, DueWork, Page, Revocation, StoreError};
 
 #[async_trait]
 impl DueTable for DynamoStore {
@@ -40,17 +42,25 @@ impl DueTable for DynamoStore {
         &self,
         shard: u32,
         now: Timestamp,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<(DueWork, ConnectionKey)>, StoreError> {
-        let rows = self.due(DueKind::Refresh, shard, after(now), limit).await?;
-        Ok(readable(&rows, |row| {
+    ) -> Result<Page<(DueWork, ConnectionKey)>, StoreError> {
+        let (rows, next) = self
+            .due_page(DueKind::Refresh, shard, just_after(now), after, limit)
+            .await?;
+        let items = readable(&rows, |row| {
             Ok((read_work(shard, row)?, read_refresh(row)?))
-        }))
+        });
+        Ok(Page { items, next })
     }
 
     async fn remove_refresh(&self, id: &ConnectionId, due_at: Timestamp) -> Result<(), StoreError> {
         let work = refresh_work(id, due_at, self.shards);
         self.remove_work(DueKind::Refresh, &work).await
+    }
+
+    async fn remove_found_refresh(&self, work: &DueWork) -> Result<(), StoreError> {
+        self.remove_work(DueKind::Refresh, work).await
     }
 
     async fn add_revocation(
@@ -71,7 +81,7 @@ impl DueTable for DynamoStore {
         limit: u32,
     ) -> Result<Vec<(DueWork, Revocation)>, StoreError> {
         let rows = self
-            .due(DueKind::Revocation, shard, after(now), limit)
+            .due(DueKind::Revocation, shard, just_after(now), limit)
             .await?;
         Ok(readable(&rows, |row| {
             Ok((read_work(shard, row)?, read_revocation(row)?))
@@ -106,7 +116,7 @@ impl DueTable for DynamoStore {
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError> {
         let rows = self
-            .due(DueKind::Deletion, shard, after(now), limit)
+            .due(DueKind::Deletion, shard, just_after(now), limit)
             .await?;
         Ok(readable(&rows, |row| {
             let work = read_work(shard, row)?;
@@ -120,14 +130,20 @@ impl DueTable for DynamoStore {
         shard: u32,
         before: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<(DueWork, Event)>, StoreError> {
         let rows = self.due(DueKind::Event, shard, before, limit).await?;
-        Ok(readable(&rows, read_event))
+        Ok(readable(&rows, |row| {
+            Ok((read_work(shard, row)?, read_event(row)?))
+        }))
     }
 
     async fn remove_event(&self, event: &Event) -> Result<(), StoreError> {
         let work = event_work(event, self.shards);
         self.remove_work(DueKind::Event, &work).await
+    }
+
+    async fn remove_found_event(&self, work: &DueWork) -> Result<(), StoreError> {
+        self.remove_work(DueKind::Event, work).await
     }
 }
 
@@ -140,17 +156,39 @@ impl DynamoStore {
         end: Timestamp,
         limit: u32,
     ) -> Result<Vec<Row>, StoreError> {
+        let page = self.due_page(kind, shard, end, None, limit).await?;
+        Ok(page.0)
+    }
+
+    /// The same from behind the sort key `after` on, with the sort key to go on from.
+    async fn due_page(
+        &self,
+        kind: DueKind,
+        shard: u32,
+        end: Timestamp,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<Row>, Option<String>), StoreError> {
+        let partition = value::text(schema::due_shard(kind, shard));
         let keys = Expression::new()
-            .equals(PK, value::text(schema::due_shard(kind, shard)))
+            .equals(PK, partition.clone())
             .less(SK, value::text(schema::due_before(end)));
         let query = self.client.query().table_name(&self.tables.due);
+        let from = after.map(|sk| {
+            HashMap::from([(PK.to_owned(), partition), (SK.to_owned(), value::text(sk))])
+        });
         let answer = keys
             .apply_to_query(query)
+            .set_exclusive_start_key(from)
             .limit(i32::try_from(limit.max(1)).unwrap_or(i32::MAX))
             .send()
             .await
             .map_err(unavailable)?;
-        Ok(answer.items.unwrap_or_default())
+        let next = answer.last_evaluated_key.and_then(|key| {
+            let sk = key.get(SK)?.as_s().ok()?;
+            Some(sk.clone())
+        });
+        Ok((answer.items.unwrap_or_default(), next))
     }
 
     async fn remove_work(&self, kind: DueKind, work: &DueWork) -> Result<(), StoreError> {
@@ -159,7 +197,7 @@ impl DynamoStore {
 }
 
 /// What is due at `now` is due before the next millisecond.
-fn after(now: Timestamp) -> Timestamp {
+fn just_after(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(now.millis().saturating_add(1))
 }
 

@@ -128,7 +128,7 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         },
         Move::PublishAll(now) => {
             for shard in 0..SHARDS {
-                for event in store.unsent_events(shard, *now, 999).await.unwrap() {
+                for (_, event) in store.unsent_events(shard, *now, 999).await.unwrap() {
                     store.remove_event(&event).await.unwrap();
                 }
             }
@@ -181,10 +181,11 @@ pub(super) async fn contents(store: &dyn AnyStore) -> Vec<String> {
     }
     let mut work = Vec::new();
     for shard in 0..SHARDS {
-        for (due, key) in store.due_refreshes(shard, end, 99).await.unwrap() {
+        let due = store.due_refreshes(shard, end, None, 99).await.unwrap();
+        for (due, key) in due.items {
             work.push(format!("{} refresh {key:?}", due.due_at));
         }
-        for event in store.unsent_events(shard, end, 999).await.unwrap() {
+        for (_, event) in store.unsent_events(shard, end, 999).await.unwrap() {
             work.push(format!("{event:?}"));
         }
     }

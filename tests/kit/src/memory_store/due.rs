@@ -7,7 +7,7 @@ use shared::domain::connection::ConnectionKey;
 use shared::domain::event::Event;
 use shared::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use shared::domain::time::Timestamp;
-use shared::ports::{DueTable, DueWork, Revocation, StoreError};
+use shared::ports::{DueTable, DueWork, Page, Revocation, StoreError};
 
 use super::MemoryStore;
 
@@ -58,14 +58,27 @@ impl DueTable for MemoryStore {
         &self,
         shard: u32,
         now: Timestamp,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<(DueWork, ConnectionKey)>, StoreError> {
-        Ok(due(&self.state().refreshes, shard, now, limit))
+    ) -> Result<Page<(DueWork, ConnectionKey)>, StoreError> {
+        let mut items = due(&self.state().refreshes, shard, now, u32::MAX);
+        if let Some(after) = after {
+            items.retain(|(work, _)| cursor(work).as_str() > after);
+        }
+        let more = items.len() > limit.max(1) as usize;
+        items.truncate(limit.max(1) as usize);
+        let next = items.last().filter(|_| more).map(|(work, _)| cursor(work));
+        Ok(Page { items, next })
     }
 
     async fn remove_refresh(&self, id: &ConnectionId, due_at: Timestamp) -> Result<(), StoreError> {
         let work = self.refresh_work(id, due_at);
         self.state().refreshes.remove(&work);
+        Ok(())
+    }
+
+    async fn remove_found_refresh(&self, work: &DueWork) -> Result<(), StoreError> {
+        self.state().refreshes.remove(work);
         Ok(())
     }
 
@@ -127,15 +140,15 @@ impl DueTable for MemoryStore {
         shard: u32,
         before: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<(DueWork, Event)>, StoreError> {
         let state = self.state();
-        let mut unsent: Vec<_> = state
-            .events
-            .values()
-            .filter(|event| event.time < before && self.shard(event.id.as_str()) == shard)
-            .cloned()
+        let events = state.events.values();
+        let mut unsent: Vec<_> = events
+            .filter(|event| event.time < before)
+            .map(|event| (self.work(event.id.to_string(), event.time), event.clone()))
+            .filter(|(work, _)| work.shard == shard)
             .collect();
-        unsent.sort_by_key(|event| (event.time, event.id.clone()));
+        unsent.sort_by_key(|(work, _)| work.clone());
         unsent.truncate(limit.max(1) as usize);
         Ok(unsent)
     }
@@ -144,6 +157,17 @@ impl DueTable for MemoryStore {
         self.state().events.remove(&event.id);
         Ok(())
     }
+
+    async fn remove_found_event(&self, work: &DueWork) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.events.retain(|id, _| id.as_str() != work.id);
+        Ok(())
+    }
+}
+
+/// Sorts as the work of one shard does.
+fn cursor(work: &DueWork) -> String {
+    format!("{:020}#{}", work.due_at.millis(), work.id)
 }
 
 fn due<T: Clone>(
