@@ -7,8 +7,7 @@ use super::{RefreshEngine, STORE_BUDGET};
 use crate::connector_client::ConnectorClient;
 use crate::crypto::hash::random_fraction;
 use crate::crypto::vault::WorkspaceKeys;
-use crate::domain::connection::ReconnectReason;
-use crate::domain::connection::{Connection, ConnectionStatus, Lease};
+use crate::domain::connection::{Connection, ConnectionStatus, LEASE, Lease, ReconnectReason};
 use crate::domain::connector::{Connector, ConnectorStatus};
 use crate::domain::health::Seen;
 use crate::domain::refresh_policy::{last_used, next_refresh};
@@ -57,6 +56,8 @@ pub(super) enum PauseCause {
 
 /// What is needed to ask the provider.
 struct Prepared {
+    /// When this began: the lease has run no longer than since then.
+    begun: Timestamp,
     keys: Arc<WorkspaceKeys>,
     tokens: TokenSet,
     client: ConnectorClient,
@@ -79,6 +80,16 @@ impl RefreshEngine {
                 drop(held);
                 let seen = Some(Seen::of(answer.as_ref()));
                 let outcome = match answer {
+                    Ok(answer) if is_of_another_account(&lease.connection, &answer) => {
+                        // Neither stored nor handed out, nor revoked, which could end the
+                        // grant of whoever they belong to.
+                        tracing::error!(
+                            connection.id = %lease.connection.id, connector.id = %connector.id,
+                            "refresh brought the tokens of another account"
+                        );
+                        self.require_reconnect(lease, ReconnectReason::AccountMismatch)
+                            .await
+                    }
                     Ok(answer) => self.store(lease, &prepared, answer).await,
                     Err(failure) => {
                         tracing::warn!(
@@ -145,6 +156,7 @@ impl RefreshEngine {
         connection: &Connection,
         connector: &Connector,
     ) -> Result<Prepared, Outcome> {
+        let begun = self.clock.now();
         let keys = self
             .vault
             .keys(&connection.key.workspace)
@@ -166,6 +178,7 @@ impl RefreshEngine {
                 Outcome::Unreadable
             })?;
         Ok(Prepared {
+            begun,
             keys,
             tokens,
             client,
@@ -230,6 +243,13 @@ impl RefreshEngine {
             {
                 // The user went through the consent meanwhile: the newer grant stands. Ours is
                 // not revoked, which at many providers would revoke both.
+                let held_for = self.clock.now().since(prepared.begun);
+                if held_for < LEASE && is_fence_violation(connection, &current) {
+                    tracing::error!(
+                        connection.id = %connection.id, "fence_violation: \
+                         tokens were stored while another attempt held the lease"
+                    );
+                }
                 Outcome::Superseded(current)
             }
             Ok(LeaseWrite::Refused(_)) => {
@@ -271,4 +291,17 @@ impl RefreshEngine {
             }
         }
     }
+}
+
+/// As far as the provider's profile finds the account in a token response (F22).
+fn is_of_another_account(connection: &Connection, answer: &TokenAnswer) -> bool {
+    let both = connection.account.as_ref().zip(answer.account.as_ref());
+    both.is_some_and(|(connected, answered)| connected.contradicts(answered))
+}
+
+/// Whether `current` has tokens that nobody was entitled to store while `leased` was leased
+/// (F29): neither a user who went through the consent, nor an earlier attempt that was not heard
+/// of and whose tokens came late.
+fn is_fence_violation(leased: &Connection, current: &Connection) -> bool {
+    current.connected_at == leased.connected_at && !leased.has_lost_outcome()
 }
