@@ -5,7 +5,10 @@
 //! A [`Story`] begins with two users whose tokens have expired. The fault is alice's; whatever
 //! becomes of her, bob is none the worse for it, and nobody finds a secret in a log.
 
+mod answers;
 mod crashes;
+mod keys;
+mod stores;
 mod trouble;
 
 use std::io::Write;
