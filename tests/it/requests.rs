@@ -117,6 +117,7 @@ async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
         [
             "BatchGetItem", // with the workspace's keys, which are out of memory by now
             "GetItem",      // the root key
+            "Query",        // the connector's health
             "UpdateItem",   // lease
             "UpdateItem",   // store
             "PutItem",      // due entry

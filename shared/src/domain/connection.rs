@@ -148,6 +148,8 @@ pub enum ReconnectReason {
     RefreshExpired,
     /// A rotated refresh token was lost between the provider's answer and the store.
     RefreshOutcomeLost,
+    /// A refresh brought the tokens of another account.
+    AccountMismatch,
     /// The connector's client or endpoints are no longer those the grant was made with.
     ConnectorChanged,
 }
@@ -161,6 +163,7 @@ impl ReconnectReason {
             Self::GrantRevoked => "grant_revoked",
             Self::RefreshExpired => "refresh_expired",
             Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::AccountMismatch => "account_mismatch",
             Self::ConnectorChanged => "connector_changed",
         }
     }

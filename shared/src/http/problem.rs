@@ -155,6 +155,9 @@ impl Problem {
                 "the access token has expired and the provider gave no refresh token"
             }
             ReconnectReason::RefreshOutcomeLost => "the provider's last answer was lost",
+            ReconnectReason::AccountMismatch => {
+                "the provider answered with the tokens of another account"
+            }
             ReconnectReason::ConnectorChanged => {
                 "the connector's client or endpoints have changed since the user connected"
             }

@@ -10,20 +10,12 @@ use crate::crypto::vault::WorkspaceKeys;
 use crate::domain::connection::ReconnectReason;
 use crate::domain::connection::{Connection, ConnectionStatus, Lease};
 use crate::domain::connector::{Connector, ConnectorStatus};
-use crate::domain::event::Change;
-use crate::domain::job::{EscrowedTokens, Job, SealedBytes};
+use crate::domain::health::Seen;
 use crate::domain::refresh_policy::{last_used, next_refresh};
-use crate::domain::refresh_protocol::{
-    FailedAttempt, RETRY_DELAY, Verdict, after_failure, before_asking, lease_end,
-};
-use crate::domain::scopes::ScopeList;
+use crate::domain::refresh_protocol::before_asking;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet};
-use crate::events::{connection_event, reconnect_required};
-use crate::ports::{LeaseWrite, RefreshedTokens, Revocation, StoreError};
-
-/// When a look-up should ask again whose tokens are in escrow.
-const ESCROW_DELIVERY: Duration = Duration::from_secs(5);
+use crate::ports::{LeaseWrite, RefreshedTokens, StoreError};
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -45,6 +37,14 @@ pub(super) enum Outcome {
     },
     /// What is stored does not open. Kept as it is, for a person to look at (F35).
     Unreadable,
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) outcome: Outcome,
+    /// What the provider's answer says about the connector, if it was asked.
+    pub(super) seen: Option<Seen>,
 }
 
 /// What an attempt failed of.
@@ -73,32 +73,61 @@ impl RefreshEngine {
         lease: &Lease,
         connector: &Connector,
         held: H,
-    ) -> Outcome {
+    ) -> Attempted {
+        match self.ask(lease, connector).await {
+            Ok((prepared, answer)) => {
+                drop(held);
+                let seen = Some(Seen::of(answer.as_ref()));
+                let outcome = match answer {
+                    Ok(answer) => self.store(lease, &prepared, answer).await,
+                    Err(failure) => {
+                        tracing::warn!(
+                            connection.id = %lease.connection.id, connector.id = %connector.id,
+                            error = %failure, "refresh brought no tokens"
+                        );
+                        self.settle_failure(lease, connector, &failure).await
+                    }
+                };
+                Attempted { outcome, seen }
+            }
+            Err(outcome) => Attempted {
+                outcome,
+                seen: None,
+            },
+        }
+    }
+
+    /// Asks the provider, if anything is to be asked. Otherwise the attempt has ended.
+    async fn ask(
+        &self,
+        lease: &Lease,
+        connector: &Connector,
+    ) -> Result<(Prepared, Result<TokenAnswer, TokenFailure>), Outcome> {
         let connection = &lease.connection;
         if connector.status != ConnectorStatus::Enabled {
-            return self.release(lease, Outcome::Gone).await;
+            return Err(self.release(lease, Outcome::Gone).await);
         }
         // Tokens of an earlier client or endpoint are never sent to a later one (H-38).
         if connector.generation != connection.connector_generation {
             let changed = Outcome::ReconnectRequired(ReconnectReason::ConnectorChanged);
-            return self.release(lease, changed).await;
+            return Err(self.release(lease, changed).await);
         }
         let prepared = match self.prepare(connection, connector).await {
             Ok(prepared) => prepared,
-            Err(outcome) => return self.release(lease, outcome).await,
+            Err(outcome) => return Err(self.release(lease, outcome).await),
         };
         let now = self.clock.now();
         let profile = &prepared.client.provider.refresh;
         if let Some(settle) = before_asking(connection, profile.rotation, now) {
             tracing::warn!(connection.id = %connection.id, "an earlier attempt never reported");
-            return self.record(lease, settle).await;
+            return Err(self.record(lease, settle).await);
         }
         let credential = prepared.tokens.refresh_credential(profile);
         let Some(credential) = credential.filter(|_| !connection.validity.grant_is_over(now))
         else {
-            return self
+            return Err(self
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
-                .await;
+                .await);
         };
         let answer = self
             .providers
@@ -108,17 +137,7 @@ impl RefreshEngine {
                 credential,
             )
             .await;
-        drop(held);
-        match answer {
-            Ok(answer) => self.store(lease, &prepared, answer).await,
-            Err(failure) => {
-                tracing::warn!(
-                    connection.id = %connection.id, connector.id = %connector.id,
-                    error = %failure, "refresh brought no tokens"
-                );
-                self.settle_failure(lease, &failure).await
-            }
-        }
+        Ok((prepared, answer))
     }
 
     async fn prepare(
@@ -225,38 +244,6 @@ impl RefreshEngine {
         }
     }
 
-    /// The last resort for tokens that the table does not take: the queue keeps them, sealed,
-    /// until it does (F28, H-69). The lease runs on, and the attempt has not reported.
-    async fn escrow(&self, lease: &Lease, tokens: RefreshedTokens, now: Timestamp) -> Outcome {
-        let connection = &lease.connection;
-        let job = Job::StoreTokens(Box::new(EscrowedTokens {
-            connection: connection.key.clone(),
-            id: connection.id.clone(),
-            attempt: lease.attempt.clone(),
-            generation: connection.generation,
-            connector_generation: connection.connector_generation,
-            sealed: SealedBytes(tokens.sealed),
-            validity: tokens.validity,
-            refreshable: tokens.refreshable,
-            granted_scopes: tokens.granted_scopes,
-            due_at: tokens.due_at,
-        }));
-        let until = match self.jobs.enqueue(&[job]).await {
-            Ok(()) => now.after(ESCROW_DELIVERY),
-            Err(error) => {
-                tracing::error!(
-                    connection.id = %connection.id, error = %error,
-                    "refreshed tokens could not be put into escrow either"
-                );
-                lease_end(now)
-            }
-        };
-        Outcome::Paused {
-            until,
-            cause: PauseCause::Store,
-        }
-    }
-
     /// Offers the write until it is answered or the budget is spent: the old refresh token may
     /// be dead already, so giving up early loses the grant.
     async fn store_until_deadline(
@@ -280,167 +267,5 @@ impl RefreshEngine {
                 answer => return answer,
             }
         }
-    }
-
-    /// Puts the due entry where the connection now says it is. The new one is added before the
-    /// old one goes; if either fails the sweep finds the old one, and mends.
-    pub(super) async fn move_due_entry(&self, before: &Connection, due_at: Option<Timestamp>) {
-        if before.due_at == due_at {
-            return;
-        }
-        let moved = async {
-            if let Some(due_at) = due_at {
-                self.due
-                    .add_refresh(&before.key, &before.id, due_at)
-                    .await?;
-            }
-            if let Some(old) = before.due_at {
-                self.due.remove_refresh(&before.id, old).await?;
-            }
-            Ok::<(), StoreError>(())
-        };
-        if let Err(error) = moved.await {
-            tracing::warn!(connection.id = %before.id, error = %error, "due entry was not moved");
-        }
-    }
-
-    /// Fewer scopes or more than before (F21): the app may have to ask the user.
-    async fn tell_scopes(&self, before: &Connection, granted: &ScopeList, now: Timestamp) {
-        if granted.is_same_set(&before.granted_scopes) {
-            return;
-        }
-        let change = |connection| Change::ScopesChanged {
-            connection,
-            granted_scopes: granted.clone(),
-        };
-        let event = connection_event(&*self.entropy, before, change, now);
-        match self.due.add_event(&event).await {
-            Ok(()) => self.publisher.publish(&event).await,
-            Err(error) => {
-                tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are not told");
-            }
-        }
-    }
-
-    /// Tokens arrived for a connection that was disconnected during the call: nobody will ever
-    /// see them, and the provider is told (F30).
-    async fn revoke_orphan(
-        &self,
-        connection: &Connection,
-        sealed: Vec<u8>,
-        generation: u64,
-        now: Timestamp,
-    ) {
-        let revocation = Revocation {
-            key: connection.key.clone(),
-            connection: connection.id.clone(),
-            sealed,
-            generation,
-            connector_generation: connection.connector_generation,
-            since: now,
-            settles_connection: false,
-        };
-        if let Err(error) = self.due.add_revocation(&revocation, now).await {
-            tracing::error!(
-                connection.id = %connection.id, error = %error,
-                "tokens of a connection that is gone could not be queued for revocation"
-            );
-        }
-    }
-
-    async fn settle_failure(&self, lease: &Lease, failure: &TokenFailure) -> Outcome {
-        let now = self.clock.now();
-        let jitter = random_fraction(&*self.entropy);
-        match after_failure(&lease.connection, failure, now, jitter, false) {
-            Verdict::Record(record) => self.record(lease, record).await,
-            Verdict::Dead(reason) => self.require_reconnect(lease, reason).await,
-        }
-    }
-
-    async fn record(&self, lease: &Lease, record: FailedAttempt) -> Outcome {
-        let connection = &lease.connection;
-        let (now, until) = (self.clock.now(), record.next_attempt_at());
-        let paused = Outcome::Paused {
-            until,
-            cause: PauseCause::Provider,
-        };
-        match self.connections.record_failure(lease, &record).await {
-            Ok(LeaseWrite::Written) => {}
-            Ok(LeaseWrite::Refused(current)) => return superseded(lease, current, paused),
-            Err(error) => {
-                tracing::warn!(connection.id = %connection.id, error = %error, "failed refresh was not recorded");
-            }
-        }
-        let soon = match record {
-            FailedAttempt::Unknown { .. } | FailedAttempt::Settle { .. } => {
-                until <= now.after(RETRY_DELAY)
-            }
-            FailedAttempt::Pause { .. } | FailedAttempt::Suspect { .. } => false,
-        };
-        if soon {
-            self.retry_soon(connection).await;
-        }
-        paused
-    }
-
-    /// What is unknown is tried again as soon as it has settled: a provider's grace may be over
-    /// before the next tick.
-    async fn retry_soon(&self, connection: &Connection) {
-        let retry = Job::RetryRefresh {
-            connection: connection.key.clone(),
-            id: connection.id.clone(),
-        };
-        if let Err(error) = self.jobs.enqueue(&[retry]).await {
-            tracing::warn!(connection.id = %connection.id, error = %error, "the next tick will retry");
-        }
-    }
-
-    async fn require_reconnect(&self, lease: &Lease, reason: ReconnectReason) -> Outcome {
-        let now = self.clock.now();
-        let connection = &lease.connection;
-        let event = connection_event(&*self.entropy, connection, reconnect_required(reason), now);
-        match self
-            .connections
-            .require_reconnect(lease, reason, now, &event)
-            .await
-        {
-            Ok(LeaseWrite::Written) => {
-                self.publisher.publish(&event).await;
-                Outcome::ReconnectRequired(reason)
-            }
-            Ok(LeaseWrite::Refused(current)) => {
-                superseded(lease, current, Outcome::ReconnectRequired(reason))
-            }
-            Err(error) => {
-                tracing::warn!(connection.id = %connection.id, error = %error, "dead grant was not recorded");
-                Outcome::Paused {
-                    until: lease_end(now),
-                    cause: PauseCause::Store,
-                }
-            }
-        }
-    }
-
-    async fn release(&self, lease: &Lease, outcome: Outcome) -> Outcome {
-        if let Err(error) = self.connections.release_lease(lease).await {
-            // It ends by itself.
-            tracing::warn!(connection.id = %lease.connection.id, error = %error, "lease was not released");
-        }
-        outcome
-    }
-}
-
-/// A refused write under a lease: somebody connected or disconnected meanwhile (B6: the
-/// loser's refusal must not touch the winner's tokens).
-fn superseded(lease: &Lease, current: Option<Box<Connection>>, otherwise: Outcome) -> Outcome {
-    match current {
-        Some(current) if current.id != lease.connection.id || !current.status.is_live() => {
-            Outcome::Gone
-        }
-        Some(current) if current.generation != lease.connection.generation => {
-            Outcome::Superseded(current)
-        }
-        Some(_) => otherwise,
-        None => Outcome::Gone,
     }
 }

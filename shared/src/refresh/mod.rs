@@ -3,6 +3,7 @@
 //! The invariant: nobody sends a refresh token without holding the connection's lease, and what
 //! is sent comes from the lease's own answer. docs/ARCHITECTURE.md, "Refresh", has the reasons.
 
+mod aftermath;
 mod attempt;
 mod on_demand;
 mod protection;

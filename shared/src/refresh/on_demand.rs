@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::attempt::{Outcome, PauseCause};
+use super::protection::Admitted;
 use super::{RefreshEngine, WAIT_BUDGET};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
@@ -66,6 +67,13 @@ impl RefreshEngine {
         if !can_refresh(&connection, now) && !self.has_expired(&connection) {
             return Err(NotFresh::ReconnectRequired(ReconnectReason::RefreshExpired));
         }
+        let watch = match self.admit(connector).await {
+            Admitted::Go(watch) => watch,
+            Admitted::Paused { until } => {
+                let retry_after = until.since(now).max(BUSY);
+                return Err(NotFresh::ProviderUnavailable { retry_after });
+            }
+        };
         match self.take_lease(&connection.key).await {
             Ok(LeaseAnswer::Granted(lease)) => {
                 if lease.connection.validity.covers(min_ttl, now) {
@@ -75,7 +83,10 @@ impl RefreshEngine {
                     }
                     return self.open(lease.connection, false).await;
                 }
-                self.finish(self.attempt(&lease, connector, ()).await).await
+                let attempted = self.attempt(&lease, connector, ()).await;
+                self.observe(connector, &watch, attempted.seen.as_slice())
+                    .await;
+                self.finish(attempted.outcome).await
             }
             Ok(LeaseAnswer::NotNow(current)) => self.wait(*current, min_ttl).await,
             Ok(LeaseAnswer::Gone) => Err(self.gone(&connection.key).await),

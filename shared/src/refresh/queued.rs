@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::RefreshEngine;
+use super::protection::Admitted;
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, Lease};
 use crate::domain::ids::ConnectionId;
@@ -36,6 +37,10 @@ impl RefreshEngine {
         let Some(connector) = found.await? else {
             return Ok(());
         };
+        // While the connector is paused, the sweep keeps what is due.
+        let Admitted::Go(watch) = self.admit(&connector).await else {
+            return Ok(());
+        };
         let lease = match self.take_lease(key).await? {
             LeaseAnswer::Granted(lease) => lease,
             // Whoever holds the lease settles it; what is paused is the sweep's.
@@ -46,7 +51,9 @@ impl RefreshEngine {
             return Ok(());
         }
         // Whatever comes of it is on the connection; the sweep mends the due entry.
-        self.attempt(&lease, &connector, ()).await;
+        let attempted = self.attempt(&lease, &connector, ()).await;
+        self.observe(&connector, &watch, attempted.seen.as_slice())
+            .await;
         Ok(())
     }
 

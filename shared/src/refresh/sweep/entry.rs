@@ -128,7 +128,7 @@ impl RefreshEngine {
                         return Ok(None);
                     }
                     Some(connector) => {
-                        let outcome = self.attempt(&lease, &connector, call).await;
+                        let outcome = self.attempt(&lease, &connector, call).await.outcome;
                         attempted(&outcome, work, &lease.connection, now)
                     }
                 }
