@@ -14,6 +14,8 @@ facts! {
     a_refresh_is_due_from_its_instant_on_until_it_is_removed
     a_refresh_added_twice_is_one
     work_comes_oldest_first_and_in_bounded_batches
+    a_page_goes_on_where_the_last_one_ended
+    what_was_found_is_removed_as_it_was_found
     work_is_spread_over_all_shards
     a_revocation_reads_back_as_written
     k04_a_postponed_revocation_waits_and_is_still_one
@@ -67,6 +69,51 @@ async fn work_comes_oldest_first_and_in_bounded_batches(store: &dyn AnyStore) {
         .map(|(work, key)| (work.due_at, key.user.as_str()))
         .collect();
     assert_eq!(found, [(at(10), "first"), (at(20), "second")]);
+}
+
+async fn a_page_goes_on_where_the_last_one_ended(store: &dyn AnyStore) {
+    let id = connection_id("k1");
+    for n in 0..5 {
+        let user = format!("u{n}");
+        store.add_refresh(&key(&user), &id, at(n)).await.unwrap();
+    }
+    let mut found = Vec::new();
+    for shard in 0..store.shards() {
+        let mut after = None;
+        loop {
+            let page = store.due_refreshes(shard, at(3), after.as_deref(), 2).await;
+            let page = page.unwrap();
+            assert!(page.items.len() <= 2);
+            found.extend(page.items.into_iter().map(|(_, key)| key.user.to_string()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    assert_eq!(found, ["u0", "u1", "u2", "u3"], "the fifth is not due");
+}
+
+async fn what_was_found_is_removed_as_it_was_found(store: &dyn AnyStore) {
+    let event = event("e1", at(10));
+    store.add_event(&event).await.unwrap();
+    store
+        .add_refresh(&key("u1"), &connection_id("k1"), at(10))
+        .await
+        .unwrap();
+    for shard in 0..store.shards() {
+        for (work, _) in store.unsent_events(shard, at(11), 9).await.unwrap() {
+            store.remove_found_event(&work).await.unwrap();
+            store.remove_found_event(&work).await.unwrap();
+        }
+        let due = store.due_refreshes(shard, at(10), None, 9).await.unwrap();
+        for (work, _) in due.items {
+            store.remove_found_refresh(&work).await.unwrap();
+            store.remove_found_refresh(&work).await.unwrap();
+        }
+    }
+    assert!(unsent(store).await.is_empty());
+    assert!(due_users(store, at(99)).await.is_empty());
 }
 
 async fn work_is_spread_over_all_shards(store: &dyn AnyStore) {

@@ -268,6 +268,11 @@ async fn one_unreadable_entry_does_not_stop_its_shard() {
     let id = connection_id("k1");
     store.add_refresh(&key("u1"), &id, at(1)).await.unwrap();
     assert_eq!(due_users(store, at(1)).await, ["u1"]);
+    // Who looks at the first alone is told that there is something.
+    for shard in 0..store.shards() {
+        let head = store.due_refreshes(shard, at(1), None, 1).await.unwrap();
+        assert!(head.items.is_empty() && head.next.is_some());
+    }
 }
 
 #[tokio::test]
