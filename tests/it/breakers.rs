@@ -158,6 +158,7 @@ async fn of_50_callers_one_probes_and_the_others_wait_for_what_it_finds() {
     assert_eq!(paused_until(&world, &connector).await, None);
 }
 
+/// F26.
 #[tokio::test]
 async fn h77_a_refused_client_is_told_once_however_long_it_stays_refused() {
     let (world, connector) = connector().await;
@@ -248,6 +249,7 @@ async fn healthy_refreshes_write_nothing_and_after_trouble_they_are_counted_for_
     assert_eq!(known().await.len(), 1, "all is well again");
 }
 
+/// F25.
 #[tokio::test]
 async fn h78_a_storm_of_refused_grants_holds_all_flips_until_it_is_over() {
     let (world, connector) = connector().await;

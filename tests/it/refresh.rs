@@ -124,6 +124,7 @@ async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
     world.token("alice", &connector).await;
 }
 
+/// F23.
 #[tokio::test]
 async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconnect() {
     let (world, connector) = connected().await;
@@ -166,6 +167,7 @@ async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconne
     assert_eq!(world.provider.counters().total.refreshes(), 2);
 }
 
+/// F23.
 #[tokio::test]
 async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
     let (world, connector) = connected().await;
@@ -185,6 +187,7 @@ async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
     assert_eq!(stored.status, ConnectionStatus::Active);
 }
 
+/// F26.
 #[tokio::test]
 async fn h77_refused_client_credentials_flip_nobody() {
     let (world, connector) = connected().await;
@@ -265,6 +268,7 @@ async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
     }
 }
 
+/// F17.
 #[tokio::test]
 async fn h33_a_redirect_is_not_followed_and_flips_nobody() {
     let (world, connector) = connected().await;
@@ -347,6 +351,7 @@ async fn f30_tokens_that_arrive_after_a_disconnect_are_revoked_and_handed_to_nob
     );
 }
 
+/// B4.
 #[tokio::test]
 async fn h66_a_waiter_answers_within_five_seconds_and_never_asks_the_provider_itself() {
     let (world, connector) = connected().await;

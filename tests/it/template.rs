@@ -167,6 +167,22 @@ fn call(method: &str, path: &str) -> Call {
     }
 }
 
+/// F44: whatever else takes the account's concurrency, look-ups keep theirs, where some is set
+/// aside; and no other function takes it out of the common pool.
+#[test]
+fn f44_concurrency_can_be_set_aside_for_look_ups() {
+    let template = Template::read();
+    let reserved = template.value("TokenLookupFunction", "ReservedConcurrentExecutions");
+    let asked_for =
+        "!If [ReserveTokenLookup, !Ref TokenLookupReservedConcurrency, !Ref AWS::NoValue]";
+    assert_eq!(reserved, asked_for);
+    let text = read("infra/template.yaml");
+    let condition =
+        "\n  ReserveTokenLookup: !Not [!Equals [!Ref TokenLookupReservedConcurrency, 0]]\n";
+    assert!(text.contains(condition));
+    assert_eq!(text.matches("ReservedConcurrentExecutions").count(), 1);
+}
+
 /// What a table is made of, in words: keys, index, projection, time to live.
 fn declared(template: &Template, table: &str) -> Vec<String> {
     let mut parts = Vec::new();

@@ -6,10 +6,12 @@
 //! becomes of her, bob is none the worse for it, and nobody finds a secret in a log.
 
 mod answers;
+mod bugs;
 mod crashes;
 mod keys;
 mod stores;
 mod trouble;
+mod versions;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -46,6 +46,7 @@ async fn refresh(store: &dyn AnyStore, lease: &Lease, sealed: &str, now: i64) ->
     store.store_tokens(lease, &tokens, at(now)).await.unwrap()
 }
 
+/// B8.
 async fn h44_tokens_their_times_and_the_end_of_the_lease_are_one_write(store: &dyn AnyStore) {
     let before = connected(store, "u1").await;
     let lease = leased(store, "u1", "a1", at(10)).await;
@@ -100,6 +101,7 @@ async fn f07_what_is_told_of_tokens_is_in_the_outbox_when_they_are_stored_and_on
     assert_eq!(standing.as_deref(), Some(&b"e-new"[..]));
 }
 
+/// F5.
 async fn h68_a_store_whose_answer_was_lost_is_written_when_repeated(store: &dyn AnyStore) {
     connected(store, "u1").await;
     let lease = leased(store, "u1", "a1", at(0)).await;
