@@ -1,10 +1,15 @@
 //! Stories of the refresh protocol (refresh.md sections 3 and 5), told with a provider that
 //! rotates strictly unless a story says otherwise.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join;
 use serde_json::json;
 use shared::domain::connection::ConnectionStatus;
+use shared::refresh::{NotFresh, RefreshEngine};
 use testkit::fake_as::{Behaviour, GrantState, Rotation, When};
+use testkit::faults::{FaultyStore, Phase};
 
 use crate::world::World;
 
@@ -372,6 +377,34 @@ async fn h66_a_waiter_answers_within_five_seconds_and_never_asks_the_provider_it
     assert!(took.as_millis() <= 5400, "{took:?}");
     held.expect_status(200);
     assert_eq!(world.provider.counters().total.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn h66_a_look_up_that_a_slow_table_has_made_late_asks_nobody() {
+    let (world, connector) = connected().await;
+    world.pass(3600);
+    let stored = world.stored("alice", &connector).await.unwrap();
+    let (of, id) = (&stored.key.workspace, &stored.key.connector);
+    let read = world.engine.registry.connector(of, id).await.unwrap();
+    let clock = world.clock.clone();
+    let slow = move |method, phase| {
+        if (method, phase) == ("acquire_lease", Phase::After) {
+            clock.advance(Duration::from_secs(2));
+        }
+        None
+    };
+    let engine = RefreshEngine {
+        connections: Arc::new(FaultyStore::new(
+            Arc::clone(&world.connections),
+            Arc::new(slow),
+        )),
+        ..world.engine.clone()
+    };
+    let minute = Duration::from_secs(60);
+    let late = engine.fresh_tokens(&read.unwrap(), stored, minute).await;
+    assert!(matches!(late, Err(NotFresh::ProviderUnavailable { .. })));
+    assert_eq!(world.provider.counters().total.refreshes(), 0);
+    world.token("alice", &connector).await;
 }
 
 #[tokio::test]

@@ -34,6 +34,9 @@ pub(super) enum Outcome {
         /// What went wrong.
         cause: PauseCause,
     },
+    /// Nothing was asked: a slow table or key service has used up the time that the answer
+    /// would need.
+    TooLate,
     /// What is stored does not open. Kept as it is, for a person to look at (F35).
     Unreadable,
 }
@@ -67,15 +70,17 @@ impl RefreshEngine {
     /// Makes the one attempt that `lease` entitles to. Whatever comes of it, the lease has
     /// ended afterwards, or runs on on purpose because the provider's answer is unknown.
     ///
-    /// `held` is let go once the provider has answered: a worker's right to one of its few
+    /// The provider is asked before `begin_by`, on the monotonic clock, or not at all. `held` is
+    /// let go once the provider has answered: a worker's right to one of its few
     /// calls at a time.
     pub(super) async fn attempt<H: Send>(
         &self,
         lease: &Lease,
         connector: &Connector,
+        begin_by: Duration,
         held: H,
     ) -> Attempted {
-        match self.ask(lease, connector).await {
+        match self.ask(lease, connector, begin_by).await {
             Ok((prepared, answer)) => {
                 drop(held);
                 let seen = Some(Seen::of(answer.as_ref()));
@@ -113,6 +118,7 @@ impl RefreshEngine {
         &self,
         lease: &Lease,
         connector: &Connector,
+        begin_by: Duration,
     ) -> Result<(Prepared, Result<TokenAnswer, TokenFailure>), Outcome> {
         let connection = &lease.connection;
         if connector.status != ConnectorStatus::Enabled {
@@ -140,6 +146,9 @@ impl RefreshEngine {
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await);
         };
+        if self.clock.monotonic() >= begin_by {
+            return Err(self.release(lease, Outcome::TooLate).await);
+        }
         let answer = self
             .providers
             .refresh(
