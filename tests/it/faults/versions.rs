@@ -25,8 +25,14 @@ async fn f39_a_wall_clock_that_is_set_back_keeps_nobody_waiting_longer() {
         let waiter = async {
             story.world.provider.wait_until_held(1).await;
             let begun = clock.monotonic();
-            clock.set(clock.now().before(Duration::from_secs(300)));
-            story.ask_in_vain().await;
+            let set_back = async {
+                // In the middle of the waiting.
+                while clock.monotonic() == begun {
+                    tokio::task::yield_now().await;
+                }
+                clock.set(clock.now().before(Duration::from_secs(300)));
+            };
+            join(story.ask_in_vain(), set_back).await;
             story.world.provider.release();
             clock.monotonic() - begun
         };
