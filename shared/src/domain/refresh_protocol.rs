@@ -27,10 +27,8 @@ const ESCROW_SETTLE: Duration = RETRY_DELAY;
 
 /// A misconfigured connector is asked again no sooner than this.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
-/// The pause between two looks at a grant whose refusals come in masses. By as much as a sweep
-/// may be late it is shorter than the ten minutes for which refusals are remembered: whoever
-/// looks first again must not find them forgotten (F25).
-const HELD_PAUSE: Duration = Duration::from_secs(7 * 60);
+/// The pause between two looks at a grant whose refusals come in masses.
+const HELD_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// A refusal that names no known reason is taken for one of the grant after so many in a row.
 const UNEXPLAINED: u32 = 3;
 /// The bounds of the pause after each failure in a row, in seconds; the last one repeats. Any

@@ -124,7 +124,7 @@ fn h78_refusals_in_masses_are_held_for_a_day_and_believed_then() {
     let held = |now: i64| {
         Verdict::Record(FailedAttempt::Suspect {
             since: at(0),
-            next_attempt_at: at(now + 420),
+            next_attempt_at: at(now + 600),
         })
     };
     assert_eq!(judge(60), held(60));
