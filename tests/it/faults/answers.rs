@@ -1,19 +1,14 @@
 //! Answers that a refresh must not take at their word (F17 to F23).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::domain::connection::{ConnectionStatus, ReconnectReason};
-use shared::domain::provider::Provider;
-use shared::domain::secret::Secret;
-use shared::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
-use shared::ports::{ClientCredentials, CodeGrant, ProviderApi};
-use shared::refresh::{NotFresh, RefreshEngine};
-use testkit::fake_as::{Behaviour, GrantState, Rotation};
+use shared::refresh::NotFresh;
+use testkit::fake_as::{Behaviour, GrantState, Rotation, Settings, When};
 
-use super::{Ending, HOUR, Story, at_every_provider, lost};
+use super::detour::Detour;
+use super::{Ending, HOUR, at_every_provider, lost};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * HOUR);
 
@@ -60,7 +55,7 @@ async fn f17_a_redirect_is_not_followed_and_makes_nobody_reconnect() {
 /// whatever it does otherwise.
 async fn the_old_refresh_token_is_kept(answer: Value) {
     at_every_provider(async |story| {
-        let fixed = |settings: &mut testkit::fake_as::Settings| settings.rotation = Rotation::None;
+        let fixed = |settings: &mut Settings| settings.rotation = Rotation::None;
         story.world.provider.configure(fixed);
         story.provider_does(amended(answer.clone()));
         story.ask().await.expect_status(200);
@@ -108,69 +103,14 @@ async fn f20_whatever_expires_in_says_a_token_lives_between_no_time_and_a_year()
     }
 }
 
-/// The provider, whose answers to a refresh name an account.
-struct Naming {
-    provider: Arc<dyn ProviderApi>,
-    account: &'static str,
-}
-
-#[async_trait]
-impl ProviderApi for Naming {
-    async fn exchange(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        grant: &CodeGrant,
-    ) -> Result<TokenAnswer, TokenFailure> {
-        self.provider.exchange(provider, client, grant).await
-    }
-
-    async fn refresh(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        credential: &Secret,
-    ) -> Result<TokenAnswer, TokenFailure> {
-        let answer = self.provider.refresh(provider, client, credential).await?;
-        let account = Account {
-            id: self.account.to_owned(),
-            label: None,
-        };
-        Ok(TokenAnswer {
-            account: Some(account),
-            ..answer
-        })
-    }
-
-    async fn revoke(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        tokens: &TokenSet,
-    ) -> RevocationAnswer {
-        self.provider.revoke(provider, client, tokens).await
-    }
-
-    async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account> {
-        self.provider.account(provider, access_token).await
-    }
-}
-
-fn naming(story: &Story, account: &'static str) -> RefreshEngine {
-    RefreshEngine {
-        providers: Arc::new(Naming {
-            provider: Arc::clone(&story.world.engine.providers),
-            account,
-        }),
-        ..story.world.engine.clone()
-    }
-}
-
 #[tokio::test]
 async fn f22_another_accounts_tokens_are_neither_stored_nor_handed_out() {
     at_every_provider(async |story| {
         let before = story.stored().await;
-        let refused = story.ask_of(&naming(story, "bob")).await.unwrap_err();
+        let refused = story
+            .ask_of(&Detour::naming(story, "bob"))
+            .await
+            .unwrap_err();
         let mismatch = ReconnectReason::AccountMismatch;
         assert_eq!(refused, NotFresh::ReconnectRequired(mismatch));
         let after = story.stored().await;
@@ -187,7 +127,7 @@ async fn f22_another_accounts_tokens_are_neither_stored_nor_handed_out() {
 #[tokio::test]
 async fn f22_the_same_account_under_its_own_name_is_none_other() {
     at_every_provider(async |story| {
-        story.ask_of(&naming(story, "alice")).await.unwrap();
+        story.ask_of(&Detour::naming(story, "alice")).await.unwrap();
         story.is_kept().await;
     })
     .await;
@@ -233,7 +173,7 @@ async fn f25_no_grant_dies_of_refusals_that_come_in_masses() {
         }
         story.world.pass(HOUR);
         let mistaken = refused("invalid_grant");
-        let when = testkit::fake_as::When::refreshing();
+        let when = When::refreshing();
         story.world.provider.always(when, mistaken);
         for _ in 0..15 {
             story.ask_in_vain().await;

@@ -4,7 +4,7 @@ use futures_util::future::join;
 use serde_json::json;
 use shared::domain::connection::ConnectionStatus;
 use testkit::fake_as::Behaviour;
-use testkit::faults::Phase;
+use testkit::faults::{Fault, Phase};
 
 use super::{Ending, HOUR, LEASE_OVER, at_every_provider, lost};
 
@@ -78,7 +78,7 @@ async fn f5_a_crash_after_a_store_whose_answer_was_lost_costs_nothing() {
 #[tokio::test]
 async fn f5_a_store_whose_answer_was_lost_is_recognised_by_its_attempt() {
     at_every_provider(async |story| {
-        let lost_answer = testkit::faults::Fault::unavailable();
+        let lost_answer = Fault::unavailable();
         story.faults.once("store_tokens", Phase::After, lost_answer);
         story.ask().await.expect_status(200);
         assert_eq!(story.asked(), 1);

@@ -2,9 +2,7 @@
 
 use futures_util::future::join;
 use serde_json::json;
-use shared::domain::connection::{ConnectionStatus, Lease};
-use shared::domain::ids::AttemptId;
-use shared::ports::{Connections as _, RefreshedTokens};
+use shared::domain::connection::ConnectionStatus;
 use testkit::fake_as::Behaviour;
 use testkit::fake_kms::KmsState;
 
@@ -85,34 +83,12 @@ async fn f34_keys_that_go_after_the_rotation_have_sealed_what_it_brought() {
     .await;
 }
 
-/// Gives alice's item bob's ciphertext, as whoever can write the table could.
-async fn swap(story: &Story) {
-    let bob = story.world.stored("bob", &story.connector).await;
-    let alice = story.stored().await;
-    let swapped = RefreshedTokens {
-        sealed: bob.unwrap().sealed.unwrap(),
-        validity: alice.validity,
-        refreshable: true,
-        granted_scopes: alice.granted_scopes.clone(),
-        due_at: alice.due_at,
-        event: None,
-    };
-    let now = story.world.engine.clock.now();
-    let lease = Lease {
-        attempt: AttemptId::parse("intruder").unwrap(),
-        connection: alice,
-    };
-    story
-        .store
-        .store_tokens(&lease, &swapped, now)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn f35_a_ciphertext_that_does_not_open_is_kept_refused_and_not_tried_every_minute() {
     at_every_provider(async |story| {
-        swap(story).await;
+        let bob = story.world.stored("bob", &story.connector).await;
+        let (sealed, validity) = (bob.unwrap().sealed.unwrap(), story.stored().await.validity);
+        story.intrude(sealed, validity).await;
         let before = story.stored().await;
         for _ in 0..60 {
             story.world.tick().await;

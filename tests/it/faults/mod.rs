@@ -8,6 +8,7 @@
 mod answers;
 mod bugs;
 mod crashes;
+mod detour;
 mod keys;
 mod stores;
 mod trouble;
@@ -18,8 +19,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use shared::domain::connection::{Connection, ConnectionStatus};
+use shared::domain::connection::{Connection, ConnectionStatus, Lease};
+use shared::domain::ids::AttemptId;
 use shared::domain::job::Job;
+use shared::domain::token::Validity;
+use shared::ports::{Clock as _, LeaseWrite, RefreshedTokens};
 use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
 use testkit::clock::ManualClock;
 use testkit::fake_as::{Behaviour, GrantState, Rotation, When};
@@ -179,6 +183,26 @@ impl Story {
             answer = self.ask() => panic!("nothing crashed: {answer:?}"),
             () = self.faults.struck.notified() => {}
         }
+    }
+
+    /// Stores a ciphertext for alice without a lease, as whoever can write the table could.
+    async fn intrude(&self, sealed: Vec<u8>, validity: Validity) {
+        let alice = self.stored().await;
+        let tokens = RefreshedTokens {
+            sealed,
+            validity,
+            refreshable: true,
+            granted_scopes: alice.granted_scopes.clone(),
+            due_at: alice.due_at,
+            event: None,
+        };
+        let lease = Lease {
+            attempt: AttemptId::parse("intruder").unwrap(),
+            connection: alice,
+        };
+        let now = self.world.clock.now();
+        let written = self.world.connections.store_tokens(&lease, &tokens, now);
+        assert!(matches!(written.await, Ok(LeaseWrite::Written)));
     }
 
     /// Delivers what was left to be done later, once each.

@@ -2,20 +2,25 @@
 //! B8, B10).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use serde_json::json;
 use shared::crypto::vault::Vault;
-use shared::domain::connection::{ConnectionStatus, Lease};
-use shared::domain::ids::AttemptId;
+use shared::domain::connection::ConnectionStatus;
 use shared::domain::job::Job;
-use shared::ports::{Connections as _, JobQueue, LeaseWrite, QueueError, RefreshedTokens};
+use shared::domain::secret::Secret;
+use shared::domain::token::{TokenSet, Validity};
+use shared::oauth::http_client::HttpClient;
+use shared::oauth::provider_api::HttpProviderApi;
+use shared::ports::{Clock as _, JobQueue, QueueError};
 use shared::refresh::RefreshEngine;
 use testkit::entropy::SeededEntropy;
-use testkit::fake_as::Behaviour;
+use testkit::fake_as::{Behaviour, GrantState};
 use testkit::faults::{Fault, Phase};
 
-use super::{Ending, LEASE_OVER, Story, at_every_provider, lost};
+use super::{Ending, HOUR, Kind, LEASE_OVER, Story, at_every_provider, lost};
 
 fn invalid_grant() -> Behaviour {
     Behaviour::OAuthError {
@@ -34,7 +39,7 @@ async fn f24_b6_a_refusal_that_comes_after_somebody_elses_tokens_blames_nobody()
         let winner = async {
             story.faults.struck.notified().await;
             story.world.pass(LEASE_OVER);
-            if story.kind == super::Kind::Strict {
+            if story.kind == Kind::Strict {
                 // The loser has not reported, and may hold what the provider rotated.
                 story.ask_in_vain().await;
                 story.world.pass(LEASE_OVER);
@@ -96,7 +101,7 @@ async fn f28_tokens_that_the_table_does_not_take_come_out_of_escrow() {
 /// A queue that takes nothing.
 struct NoQueue;
 
-#[async_trait::async_trait]
+#[async_trait]
 impl JobQueue for NoQueue {
     async fn enqueue(&self, _: &[Job]) -> Result<(), QueueError> {
         Err(QueueError)
@@ -131,29 +136,20 @@ async fn f29_tokens_stored_under_somebody_elses_lease_are_noticed_and_kept() {
             let stored = story.stored().await;
             let keys = story.world.engine.vault.keys(&stored.key.workspace).await;
             let keys = keys.unwrap();
-            let mut tokens = keys.open_tokens(&stored).unwrap();
-            tokens.access_token = shared::domain::secret::Secret::new("the intruder's");
+            let tokens = TokenSet {
+                access_token: Secret::new("the intruder's"),
+                ..keys.open_tokens(&stored).unwrap()
+            };
             let entropy = &*story.world.engine.entropy;
             let next = stored.generation + 1;
-            let now = story.world.engine.clock.now();
-            let intruding = RefreshedTokens {
-                sealed: keys.seal_tokens(entropy, &stored.id, next, &tokens),
-                validity: shared::domain::token::Validity {
-                    issued_at: now,
-                    expires_at: Some(now.after(std::time::Duration::from_secs(3600))),
-                    ..stored.validity
-                },
-                refreshable: true,
-                granted_scopes: stored.granted_scopes.clone(),
-                due_at: stored.due_at,
-                event: None,
+            let sealed = keys.seal_tokens(entropy, &stored.id, next, &tokens);
+            let now = story.world.clock.now();
+            let validity = Validity {
+                issued_at: now,
+                expires_at: Some(now.after(Duration::from_secs(HOUR))),
+                ..stored.validity
             };
-            let lease = Lease {
-                attempt: AttemptId::parse("intruder").unwrap(),
-                connection: stored,
-            };
-            let written = story.store.store_tokens(&lease, &intruding, now).await;
-            assert!(matches!(written, Ok(LeaseWrite::Written)));
+            story.intrude(sealed, validity).await;
             thaw.notify_one();
         };
         let (answer, ()) = join(owner, intruder).await;
@@ -199,7 +195,7 @@ async fn f30_tokens_for_a_connection_that_is_gone_are_revoked() {
         answer.expect_problem(404, "not_connected");
         story.world.pass(120);
         story.world.tick_revoker().await;
-        let dead = testkit::fake_as::GrantState::Revoked;
+        let dead = GrantState::Revoked;
         assert_eq!(story.world.provider.grant_state("alice"), dead);
         assert!(story.stored().await.status.is_gone());
     })
@@ -232,7 +228,7 @@ async fn f31_a_due_table_that_is_away_costs_no_token_and_is_caught_up_with() {
 fn another_process(story: &Story, seed: u64) -> RefreshEngine {
     let clock = Arc::new(story.world.clock.clone());
     let entropy = Arc::new(SeededEntropy::new(seed));
-    let http = shared::oauth::http_client::HttpClient::new(story.world.engine.address_rules);
+    let http = HttpClient::new(story.world.engine.address_rules);
     RefreshEngine {
         entropy: Arc::clone(&entropy) as _,
         vault: Arc::new(Vault::new(
@@ -242,9 +238,7 @@ fn another_process(story: &Story, seed: u64) -> RefreshEngine {
             Arc::clone(&clock) as _,
             entropy,
         )),
-        providers: Arc::new(shared::oauth::provider_api::HttpProviderApi::new(
-            http, clock,
-        )),
+        providers: Arc::new(HttpProviderApi::new(http, clock)),
         ..story.world.engine.clone()
     }
 }

@@ -1,16 +1,10 @@
 //! Answers that are lost, late, or none at all (F8 to F16).
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use shared::domain::connection::ConnectionStatus;
-use shared::domain::provider::Provider;
-use shared::domain::secret::Secret;
-use shared::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
-use shared::ports::{ClientCredentials, CodeGrant, ProviderApi};
-use shared::refresh::{NotFresh, RefreshEngine};
+use shared::refresh::NotFresh;
 use testkit::fake_as::Behaviour;
 
+use super::detour::Detour;
 use super::{Ending, HOUR, Kind, LEASE_OVER, Story, at_every_provider, lost};
 
 #[tokio::test]
@@ -138,62 +132,10 @@ async fn f12_a_provider_that_throttles_without_naming_a_time_is_asked_ever_more_
     .await;
 }
 
-/// The provider, behind an address where nobody answers.
-struct Unplugged {
-    provider: Arc<dyn ProviderApi>,
-    port: u16,
-}
-
-#[async_trait]
-impl ProviderApi for Unplugged {
-    async fn exchange(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        grant: &CodeGrant,
-    ) -> Result<TokenAnswer, TokenFailure> {
-        self.provider.exchange(provider, client, grant).await
-    }
-
-    async fn refresh(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        credential: &Secret,
-    ) -> Result<TokenAnswer, TokenFailure> {
-        let mut provider = provider.clone();
-        provider.token.url.set_port(Some(self.port)).unwrap();
-        self.provider.refresh(&provider, client, credential).await
-    }
-
-    async fn revoke(
-        &self,
-        provider: &Provider,
-        client: &ClientCredentials,
-        tokens: &TokenSet,
-    ) -> RevocationAnswer {
-        self.provider.revoke(provider, client, tokens).await
-    }
-
-    async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account> {
-        self.provider.account(provider, access_token).await
-    }
-}
-
 #[tokio::test]
 async fn f13_a_request_that_was_never_sent_has_spent_nothing_and_blocks_nobody() {
     at_every_provider(async |story| {
-        let port = {
-            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let unplugged = RefreshEngine {
-            providers: Arc::new(Unplugged {
-                provider: Arc::clone(&story.world.engine.providers),
-                port,
-            }),
-            ..story.world.engine.clone()
-        };
+        let unplugged = Detour::to_a_closed_port(story);
         for _ in 0..60 {
             let refused = story.ask_of(&unplugged).await.unwrap_err();
             assert!(matches!(refused, NotFresh::ProviderUnavailable { .. }));
@@ -211,13 +153,7 @@ async fn f13_a_request_that_was_never_sent_has_spent_nothing_and_blocks_nobody()
 #[tokio::test]
 async fn f13_who_was_not_reached_is_asked_again_within_seconds() {
     at_every_provider(async |story| {
-        let unplugged = RefreshEngine {
-            providers: Arc::new(Unplugged {
-                provider: Arc::clone(&story.world.engine.providers),
-                port: 1,
-            }),
-            ..story.world.engine.clone()
-        };
+        let unplugged = Detour::to_a_closed_port(story);
         story.ask_of(&unplugged).await.unwrap_err();
         story.world.pass(5);
         story.ask().await.expect_status(200);
