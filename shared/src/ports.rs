@@ -199,8 +199,6 @@ pub struct RefreshedTokens {
     pub granted_scopes: ScopeList,
     /// When the next refresh is due.
     pub due_at: Option<Timestamp>,
-    /// What is to be told of them, into the outbox in the same write (F7).
-    pub event: Option<Event>,
 }
 
 /// What became of a conditional write under a lease.
@@ -445,6 +443,9 @@ pub trait DueTable: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError>;
 
+    /// Adds an event of a change that is no transaction. Idempotent, and given up soon: tokens
+    /// wait to be stored.
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError>;
     /// Events that were written before `before` and are still here, so perhaps never published.
     async fn unsent_events(
         &self,

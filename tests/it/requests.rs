@@ -128,7 +128,7 @@ async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
 }
 
 #[tokio::test]
-async fn other_scopes_than_before_are_stored_with_what_is_told_of_them() {
+async fn other_scopes_than_before_are_written_down_before_the_tokens_are_stored() {
     let counted = Counted::start().await;
     let world = &counted.world;
     let connector = world.connector(&["read"]).await;
@@ -148,11 +148,12 @@ async fn other_scopes_than_before_are_stored_with_what_is_told_of_them() {
     assert_eq!(
         requests.split_off(lease.unwrap() + 1),
         [
-            "TransactWriteItems", // store, with the event
-            "PutItem",            // due entry
-            "DeleteItem",         // due entry
-            "DeleteItem",         // event
-            "UpdateItem",         // last read
+            "PutItem",    // event
+            "UpdateItem", // store
+            "PutItem",    // due entry
+            "DeleteItem", // due entry
+            "DeleteItem", // event
+            "UpdateItem", // last read
         ]
     );
 }

@@ -82,8 +82,10 @@ impl RefreshEngine {
         }
     }
 
-    /// Fewer scopes or more than before (F21): the app may have to ask the user.
-    pub(super) fn scopes_changed(
+    /// Fewer scopes or more than before (F21): the app may have to ask the user. Written down
+    /// before the tokens are stored, because that write is no transaction: whoever dies between
+    /// the two has told what is true of the grant, and not hidden it.
+    pub(super) async fn note_scopes(
         &self,
         before: &Connection,
         granted: &ScopeList,
@@ -96,7 +98,20 @@ impl RefreshEngine {
             connection,
             granted_scopes: granted.clone(),
         };
-        Some(connection_event(&*self.entropy, before, change, now))
+        let event = connection_event(&*self.entropy, before, change, now);
+        if let Err(error) = self.due.add_event(&event).await {
+            tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are told once at most");
+        }
+        Some(event)
+    }
+
+    /// Nothing came of what was to be told.
+    pub(super) async fn forget(&self, event: Option<&Event>) {
+        if let Some(event) = event
+            && let Err(error) = self.due.remove_event(event).await
+        {
+            tracing::warn!(event.id = %event.id, error = %error, "event stays in the outbox");
+        }
     }
 
     /// Tokens arrived for a connection that was disconnected during the call: nobody will ever

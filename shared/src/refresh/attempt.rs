@@ -205,7 +205,6 @@ impl RefreshEngine {
             .scopes
             .clone()
             .unwrap_or_else(|| connection.granted_scopes.clone());
-        let event = self.scopes_changed(connection, &granted_scopes, now);
         let tokens = answer.over(&prepared.tokens);
         let generation = connection.generation + 1;
         let refreshable = tokens.refresh_credential(profile).is_some();
@@ -223,12 +222,14 @@ impl RefreshEngine {
                 last_used(connection),
                 random_fraction(&*self.entropy),
             ),
-            event,
         };
+        let news = self
+            .note_scopes(connection, &refreshed.granted_scopes, now)
+            .await;
         match self.store_until_deadline(lease, &refreshed, now).await {
             Ok(LeaseWrite::Written) => {
                 self.move_due_entry(connection, refreshed.due_at).await;
-                if let Some(event) = &refreshed.event {
+                if let Some(event) = &news {
                     self.publisher.publish(event).await;
                 }
                 let stored = Connection {
@@ -240,6 +241,7 @@ impl RefreshEngine {
                     granted_scopes: refreshed.granted_scopes,
                     due_at: refreshed.due_at,
                     open_attempts: 0,
+                    outcome_lost: false,
                     failures: 0,
                     next_attempt_at: None,
                     refreshed_at: Some(now),
@@ -250,6 +252,7 @@ impl RefreshEngine {
             Ok(LeaseWrite::Refused(Some(current)))
                 if current.id == connection.id && current.status.is_live() =>
             {
+                self.forget(news.as_ref()).await;
                 // The user went through the consent meanwhile: the newer grant stands. Ours is
                 // not revoked, which at many providers would revoke both.
                 let held_for = self.clock.now().since(prepared.begun);
@@ -262,6 +265,7 @@ impl RefreshEngine {
                 Outcome::Superseded(current)
             }
             Ok(LeaseWrite::Refused(_)) => {
+                self.forget(news.as_ref()).await;
                 self.revoke_orphan(connection, refreshed.sealed, generation, now)
                     .await;
                 Outcome::Gone
@@ -271,7 +275,10 @@ impl RefreshEngine {
                     connection.id = %connection.id, error = %error,
                     "refreshed tokens could not be stored"
                 );
-                self.escrow(lease, refreshed, now).await
+                let outcome = self.escrow(lease, refreshed, now).await;
+                // It is told when they come out.
+                self.forget(news.as_ref()).await;
+                outcome
             }
         }
     }

@@ -98,28 +98,30 @@ impl RefreshEngine {
             tracing::info!(connection.id = %tokens.id, "escrowed tokens are not needed");
             return Ok(());
         }
-        let now = self.clock.now();
         let refreshed = RefreshedTokens {
             sealed: tokens.sealed.0.clone(),
             validity: tokens.validity,
             refreshable: tokens.refreshable,
             granted_scopes: tokens.granted_scopes.clone(),
             due_at: tokens.due_at,
-            event: self.scopes_changed(&connection, &tokens.granted_scopes, now),
         };
+        let now = self.clock.now();
+        let news = self
+            .note_scopes(&connection, &tokens.granted_scopes, now)
+            .await;
         let lease = Lease {
             attempt: tokens.attempt.clone(),
             connection,
         };
-        let stored = self
-            .connections
-            .store_tokens(&lease, &refreshed, now)
-            .await?;
-        match stored {
+        let stored = self.connections.store_tokens(&lease, &refreshed, now).await;
+        if !matches!(stored, Ok(LeaseWrite::Written)) {
+            self.forget(news.as_ref()).await;
+        }
+        match stored? {
             LeaseWrite::Written => {
                 tracing::warn!(connection.id = %tokens.id, "tokens came out of escrow");
                 self.move_due_entry(&lease.connection, tokens.due_at).await;
-                if let Some(event) = &refreshed.event {
+                if let Some(event) = &news {
                     self.publisher.publish(event).await;
                 }
                 Ok(())

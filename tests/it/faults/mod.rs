@@ -194,7 +194,6 @@ impl Story {
             refreshable: true,
             granted_scopes: alice.granted_scopes.clone(),
             due_at: alice.due_at,
-            event: None,
         };
         let lease = Lease {
             attempt: AttemptId::parse("intruder").unwrap(),

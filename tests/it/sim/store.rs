@@ -257,6 +257,7 @@ over_the_network! {
         remove_revocation(work: &DueWork) -> ();
         due_deletions(shard: u32, now: Timestamp, limit: u32)
             -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
+        add_event(event: &Event) -> ();
         unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
         remove_event(event: &Event) -> ();
         remove_found_event(work: &DueWork) -> ();

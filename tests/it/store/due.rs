@@ -205,4 +205,9 @@ async fn f07_an_event_stays_until_it_is_published(store: &dyn AnyStore) {
     store.remove_event(&written).await.unwrap();
     store.remove_event(&written).await.unwrap();
     assert!(unsent(store).await.is_empty());
+    // So does one whose change was no transaction, however often it is written.
+    for _ in 0..2 {
+        store.add_event(&written).await.unwrap();
+    }
+    assert_eq!(before(at(11)).await, [written]);
 }

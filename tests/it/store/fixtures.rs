@@ -261,7 +261,6 @@ pub(super) fn tokens(sealed: &str, now: Timestamp) -> RefreshedTokens {
         refreshable: true,
         granted_scopes: scopes("read write"),
         due_at: Some(now.after(Duration::from_secs(2700))),
-        event: None,
     }
 }
 

@@ -87,8 +87,7 @@ async fn refreshing<S: AnyStore>(store: &S, faulty: &FaultyStore<S>) {
         panic!("not granted");
     };
     assert_eq!(lease.connection.open_attempts, 1);
-    let mut new = tokens("new", at(1));
-    new.event = Some(event("scopes", at(1)));
+    let new = tokens("new", at(1));
     let answer = again(async || faulty.store_tokens(&lease, &new, at(1)).await).await;
     assert!(matches!(answer, LeaseWrite::Written));
     assert_eq!(stored(store, "u1").await.generation, 2);

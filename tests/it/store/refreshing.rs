@@ -13,7 +13,6 @@ use super::{AnyStore, facts};
 
 facts! {
     h44_tokens_their_times_and_the_end_of_the_lease_are_one_write
-    f07_what_is_told_of_tokens_is_in_the_outbox_when_they_are_stored_and_only_then
     h68_a_store_whose_answer_was_lost_is_written_when_repeated
     f37_a_worker_that_thaws_before_its_successor_has_stored_loses_no_tokens
     h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens
@@ -75,30 +74,6 @@ async fn h44_tokens_their_times_and_the_end_of_the_lease_are_one_write(store: &d
     let kept = stored(store, "u1").await;
     assert_eq!((kept.validity, kept.due_at), (forever.validity, None));
     assert!(!kept.refreshable);
-}
-
-async fn f07_what_is_told_of_tokens_is_in_the_outbox_when_they_are_stored_and_only_then(
-    store: &dyn AnyStore,
-) {
-    connected(store, "u1").await;
-    let before = unsent(store).await;
-    let told = async |lease: &Lease, id: &str| {
-        let mut new = tokens(id, at(2));
-        new.event = Some(event(id, at(2)));
-        let answer = store.store_tokens(lease, &new, at(2)).await.unwrap();
-        let mut events = unsent(store).await;
-        events.retain(|id| !before.contains(id));
-        (is_written(&answer), events)
-    };
-    let late = leased(store, "u1", "a1", at(0)).await;
-    let lease = leased(store, "u1", "a2", at(20)).await;
-    let once = vec!["e-new".to_owned()];
-    for _ in 0..2 {
-        assert_eq!(told(&lease, "e-new").await, (true, once.clone()));
-    }
-    assert_eq!(told(&late, "e-late").await, (false, once));
-    let standing = stored(store, "u1").await.sealed;
-    assert_eq!(standing.as_deref(), Some(&b"e-new"[..]));
 }
 
 /// F5.

@@ -6,11 +6,15 @@
 
 use std::collections::HashMap;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 use super::super::items::due::{
     event_work, read_deletion, read_event, read_refresh, read_revocation, read_work, refresh_work,
-    revocation_work, write_refresh, write_revocation,
+    revocation_work, write_event, write_refresh, write_revocation,
 };
 use super::super::items::{Row, value};
 use super::super::schema::{self, DueKind, PK, SK};
@@ -21,6 +25,9 @@ use crate::domain::event::Event;
 use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{DueTable, DueWork, Page, Revocation, StoreError};
+
+/// How long an event that nothing waits for may keep tokens from being stored.
+const EVENT_LIMIT: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl DueTable for DynamoStore {
@@ -123,6 +130,21 @@ impl DueTable for DynamoStore {
             let (workspace, connector) = read_deletion(&work)?;
             Ok((work, workspace, connector))
         }))
+    }
+
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
+        let row = write_event(&event_work(event, self.shards), event)?;
+        let limits = TimeoutConfig::builder().operation_timeout(EVENT_LIMIT);
+        self.client
+            .put_item()
+            .table_name(&self.tables.due)
+            .set_item(Some(row))
+            .customize()
+            .config_override(Config::builder().timeout_config(limits.build()))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 
     async fn unsent_events(

@@ -17,7 +17,7 @@ use super::super::items::due::{event_work, write_event};
 use super::super::items::{Row, value};
 use super::super::schema::{self, attr, status};
 use super::expression::Expression;
-use super::transaction::{Committed, Transaction};
+use super::transaction::Committed;
 use super::{DynamoStore, Updated};
 use crate::domain::connection::{
     CLOCK_SKEW, Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason,
@@ -30,9 +30,6 @@ use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
 
 /// A table that hangs must leave time for the escrow.
 const STORE_LIMIT: Duration = Duration::from_millis(1500);
-
-/// The connection comes first in every transaction here.
-const CONNECTION: usize = 0;
 
 const LIVE: [&str; 2] = [status::ACTIVE, status::SUSPECT];
 
@@ -124,21 +121,15 @@ impl DynamoStore {
         let limits = TimeoutConfig::builder()
             .operation_timeout(STORE_LIMIT)
             .build();
-        let table = &self.tables.connections;
-        let updated = match &tokens.event {
-            None => {
-                self.update_within(table, at, change, ReturnValue::None, limits)
-                    .await?
-            }
-            Some(event) => {
-                let transaction = self.transaction().update(table, at, change)?;
-                let transaction = self.telling(transaction, event)?;
-                match transaction.commit_within(limits).await? {
-                    Committed::Done => return Ok(LeaseWrite::Written),
-                    Committed::Refused(by) => Updated::Refused(by.item(CONNECTION).cloned()),
-                }
-            }
-        };
+        let updated = self
+            .update_within(
+                &self.tables.connections,
+                at,
+                change,
+                ReturnValue::None,
+                limits,
+            )
+            .await?;
         answer(updated, lease, |stored| {
             stored.status.is_live() && stored.generation == next
         })
@@ -186,6 +177,7 @@ impl DynamoStore {
         since: Timestamp,
         event: &Event,
     ) -> Result<LeaseWrite, StoreError> {
+        const CONNECTION: usize = 0;
         // The sealed tokens stay: a later disconnect still has to revoke them.
         let change = live_as_leased(owned(lease), lease)
             .set(attr::STATUS, value::text(status::RECONNECT_REQUIRED))
@@ -201,10 +193,14 @@ impl DynamoStore {
                 attr::NEXT_ATTEMPT_AT,
             ]);
         let at = schema::connection(&lease.connection.key);
-        let transaction = self
+        let mut transaction = self
             .transaction()
-            .update(&self.tables.connections, at, change)?;
-        let mut transaction = self.telling(transaction, event)?;
+            .update(&self.tables.connections, at, change)?
+            .put(
+                &self.tables.due,
+                write_event(&event_work(event, self.shards), event)?,
+                Expression::new(),
+            )?;
         if let Some(due) = self.due_key(&lease.connection) {
             transaction = transaction.delete(&self.tables.due, due, Expression::new())?;
         }
@@ -216,16 +212,6 @@ impl DynamoStore {
             matches!(stored.status, ConnectionStatus::ReconnectRequired { .. })
                 && stored.generation == lease.connection.generation
         })
-    }
-
-    /// Puts an event into the outbox together with what it is about.
-    fn telling<'a>(
-        &self,
-        transaction: Transaction<'a>,
-        event: &Event,
-    ) -> Result<Transaction<'a>, StoreError> {
-        let row = write_event(&event_work(event, self.shards), event)?;
-        transaction.put(&self.tables.due, row, Expression::new())
     }
 
     async fn update_leased(

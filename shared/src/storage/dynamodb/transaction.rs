@@ -3,8 +3,6 @@
 //! The SDK gives each transaction a token and DynamoDB remembers it for ten minutes, so a
 //! transaction the SDK sends again is answered as it was the first time.
 
-use aws_sdk_dynamodb::config::Config;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
@@ -138,23 +136,8 @@ impl Transaction<'_> {
     /// Besides the usual, a conflict with another transaction on the same item: nothing was
     /// written and the same call may succeed at once.
     pub(super) async fn commit(self) -> Result<Committed, StoreError> {
-        self.commit_within(TimeoutConfig::builder().build()).await
-    }
-
-    /// The same under narrower time limits than the client's own.
-    ///
-    /// # Errors
-    /// As [`Transaction::commit`].
-    pub(super) async fn commit_within(
-        self,
-        limits: TimeoutConfig,
-    ) -> Result<Committed, StoreError> {
         let request = self.store.client.transact_write_items();
-        let request = request.set_transact_items(Some(self.writes)).customize();
-        let sent = request
-            .config_override(Config::builder().timeout_config(limits))
-            .send()
-            .await;
+        let sent = request.set_transact_items(Some(self.writes)).send().await;
         match sent {
             Ok(_) => Ok(Committed::Done),
             Err(error) => judge(error.into_service_error()),

@@ -177,9 +177,6 @@ impl Connections for MemoryStore {
         connection.failures = 0;
         kept.forget_attempts();
         kept.last_attempt = Some(lease.attempt.clone());
-        if let Some(event) = &tokens.event {
-            state.put_event(event);
-        }
         Ok(LeaseWrite::Written)
     }
 

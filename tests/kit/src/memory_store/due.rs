@@ -135,6 +135,11 @@ impl DueTable for MemoryStore {
         Ok(due.collect())
     }
 
+    async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
+        self.state().put_event(event);
+        Ok(())
+    }
+
     async fn unsent_events(
         &self,
         shard: u32,
