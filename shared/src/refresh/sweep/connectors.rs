@@ -15,8 +15,8 @@ use crate::domain::health::Seen;
 use crate::domain::time::Timestamp;
 use crate::ports::StoreError;
 
-/// After how many requests a run tells what came of them, and asks again whether it may go on:
-/// the least number a breaker decides by.
+/// After how many requests a run tells what came of them: the least number a breaker decides by.
+/// Whether it may go on it asks again only where not all of them brought tokens.
 const TELL_AFTER: usize = 20;
 
 /// What a run knows of connectors.
@@ -102,8 +102,11 @@ impl Known {
         standing.seen.push(seen);
         let probing = standing.watch().is_some_and(Watch::is_probe);
         if probing || standing.seen.len() >= TELL_AFTER {
+            let trouble = standing.seen.iter().any(|seen| *seen != Seen::Tokens);
             standing.tell(engine, connector).await;
-            standing.admitted = None;
+            if probing || trouble {
+                standing.admitted = None;
+            }
         }
     }
 }
