@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::domain::connection::{
@@ -37,6 +38,8 @@ pub enum Fault {
     Error(StoreError),
     /// The caller never gets an answer: the test drops it, which is a crash at this point.
     Crash,
+    /// The caller waits this long, in real time: the store's latency, for who measures.
+    Late(Duration),
 }
 
 impl Fault {
@@ -77,6 +80,10 @@ impl<S: ?Sized> FaultyStore<S> {
             None => Ok(()),
             Some(Fault::Error(error)) => Err(error),
             Some(Fault::Crash) => pending().await,
+            Some(Fault::Late(by)) => {
+                tokio::time::sleep(by).await;
+                Ok(())
+            }
         }
     }
 }
