@@ -5,7 +5,10 @@
 //! Counts must be what they are said to be, or the program fails. Times depend on the machine: they
 //! are printed beside their bars, and nothing fails by them.
 
-#[expect(dead_code, reason = "a story asks in which order the provider was asked")]
+#[expect(
+    dead_code,
+    reason = "a story asks in which order the provider was asked"
+)]
 #[path = "../../it/sweep/crowd.rs"]
 mod crowd;
 mod lookups;
@@ -23,12 +26,14 @@ mod world;
 
 use measure::Runtimes;
 
+type Part = fn(&Runtimes);
+
 fn main() {
     // Cargo adds `--bench`; names choose among the parts.
     let named: Vec<_> = std::env::args().skip(1).collect();
     let named: Vec<_> = named.iter().filter(|it| !it.starts_with('-')).collect();
     let runtimes = Runtimes::start();
-    let parts: [(&str, fn(&Runtimes)); 3] = [
+    let parts: [(&str, Part); 3] = [
         ("worker", worker::measure),
         ("lookups", lookups::measure),
         ("reads", reads::measure),
