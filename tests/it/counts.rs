@@ -13,7 +13,10 @@ const DUE: usize = 1000;
 async fn stock(stored: usize) -> Stock {
     let clock = ManualClock::new();
     let dynamo = LocalDynamo::start(&clock, SHARDS).await;
-    Stock::start(dynamo, clock, DUE, stored).await
+    let mut stock = Stock::start(dynamo, clock, DUE, stored).await;
+    // One at a time, so that no write is given up as late, in real time, and made again.
+    stock.world.engine.concurrency = 1;
+    stock
 }
 
 fn requests<const N: usize>(of: [(&str, usize); N]) -> BTreeMap<String, u64> {
@@ -37,16 +40,19 @@ async fn a_sweep_costs_the_same_with_twenty_times_as_many_stored() {
 
     let (refreshed, sweep) = few.sweep().await;
     assert_eq!(refreshed, DUE as u64);
+    let mut counted = sweep.requests.clone();
+    let queries = counted.remove("Query").unwrap_or_default();
+    // The tick looks at each shard for refreshes and for events; its worker reads the shard, and
+    // the connector's health once in 20 requests.
+    let expected = 4 * shards + DUE / 20;
+    assert!(queries <= expected as u64, "{queries}");
     let expected = requests([
-        // The tick looks at each shard for refreshes and for events; its worker reads the shard
-        // and the connector's health.
-        ("Query", 4 * shards),
         ("GetItem", shards),     // connectors
         ("UpdateItem", 2 * DUE), // leases and stores
         ("PutItem", DUE),        // due entries
         ("DeleteItem", DUE),     // due entries
     ]);
-    assert_eq!(sweep.requests, expected);
+    assert_eq!(counted, expected);
     assert_eq!(many.sweep().await, (refreshed, sweep));
 
     // The meter sees what does depend on it.
