@@ -16,7 +16,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim check deny fmt build deploy clean
+.PHONY: help up logs test quick sim bench check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -35,6 +35,9 @@ quick: ## Runs the tests that need no stack
 
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
 	@SIM_SEEDS=$(SEEDS) cargo test --locked -p grantry-tests --test it sim:: -- --nocapture
+
+bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker or lookups
+	@cargo bench --locked -p grantry-tests --bench sweep -- $(ONLY)
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

@@ -4,6 +4,7 @@ mod admin;
 mod breakers;
 mod clock;
 mod connect;
+mod counts;
 mod disconnect;
 mod envelope;
 mod escrow;

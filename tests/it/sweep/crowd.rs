@@ -25,7 +25,7 @@ use crate::world::World;
 
 /// Connects `count` users of a workspace, whose refresh is due in `due_in`. Their refresh tokens
 /// are called like the workspace.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     world: &World,
     workspace: &str,
     connector: &str,
@@ -33,12 +33,7 @@ pub(super) async fn connect(
     due_in: Duration,
 ) {
     for n in 0..count {
-        let key = ConnectionKey {
-            workspace: WorkspaceId::parse(workspace).unwrap(),
-            app: AppId::parse("shop").unwrap(),
-            user: UserId::parse(format!("user-{n}")).unwrap(),
-            connector: ConnectorId::parse(connector).unwrap(),
-        };
+        let key = key(workspace, connector, n);
         let connection = connection(world, key, due_in).await;
         let session = session(world, &connection.key).await;
         let now = world.clock.now();
@@ -54,7 +49,18 @@ pub(super) async fn connect(
     }
 }
 
-async fn connection(world: &World, key: ConnectionKey, due_in: Duration) -> Connection {
+/// The key of one of them.
+pub(crate) fn key(workspace: &str, connector: &str, n: usize) -> ConnectionKey {
+    ConnectionKey {
+        workspace: WorkspaceId::parse(workspace).unwrap(),
+        app: AppId::parse("shop").unwrap(),
+        user: UserId::parse(format!("user-{n}")).unwrap(),
+        connector: ConnectorId::parse(connector).unwrap(),
+    }
+}
+
+/// One of them, not stored yet.
+pub(crate) async fn connection(world: &World, key: ConnectionKey, due_in: Duration) -> Connection {
     let entropy = &*world.engine.entropy;
     let now = world.clock.now();
     let id = ConnectionId::parse(random_id(entropy)).unwrap();
@@ -118,7 +124,7 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
 }
 
 /// A provider that takes its time and remembers in which order it was asked.
-pub(super) struct Counting<C> {
+pub(crate) struct Counting<C> {
     clock: C,
     takes: Duration,
     answers: fn() -> Result<TokenAnswer, TokenFailure>,
@@ -126,7 +132,7 @@ pub(super) struct Counting<C> {
 }
 
 impl<C> Counting<C> {
-    pub(super) fn new(
+    pub(crate) fn new(
         clock: C,
         takes: Duration,
         answers: fn() -> Result<TokenAnswer, TokenFailure>,
@@ -140,13 +146,13 @@ impl<C> Counting<C> {
     }
 
     /// The refresh tokens it was sent, in order.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
 
 /// New tokens for an hour.
-pub(super) fn tokens() -> Result<TokenAnswer, TokenFailure> {
+pub(crate) fn tokens() -> Result<TokenAnswer, TokenFailure> {
     Ok(TokenAnswer {
         access_token: Secret::new("access"),
         refresh_token: None,

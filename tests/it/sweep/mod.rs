@@ -2,6 +2,7 @@
 //! come twice, late, mixed up or not at all, and what is left where something fails.
 
 mod crowd;
+pub(crate) mod stock;
 mod worker;
 
 use std::sync::Arc;

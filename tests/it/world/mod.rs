@@ -94,6 +94,17 @@ impl World {
 
     /// The same over any store, whose time is `clock`.
     pub(crate) async fn on<S: Store>(store: S, clock: ManualClock) -> Self {
+        let products = Arc::new(clock.clone());
+        Self::timed(store, clock, products).await
+    }
+
+    /// The same with another clock for the product: one that runs, where it is measured. The
+    /// world's own begins and moves it.
+    pub(crate) async fn timed<S: Store>(
+        store: S,
+        clock: ManualClock,
+        products: Arc<dyn Clock>,
+    ) -> Self {
         let provider = {
             let clock = clock.clone();
             let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
@@ -103,15 +114,19 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, provider, Arc::new(store));
+        let world = Self::wire(clock, products, provider, Arc::new(store));
         world.register_app("acme", "shop").await;
         world
     }
 
-    fn wire<S: Store>(clock: ManualClock, provider: FakeAs, store: Arc<S>) -> Self {
+    fn wire<S: Store>(
+        clock: ManualClock,
+        clock_port: Arc<dyn Clock>,
+        provider: FakeAs,
+        store: Arc<S>,
+    ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
-        let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
         let entropy = Arc::new(SeededEntropy::new(1));
         let vault = Arc::new(Vault::new(
             STACK.into(),

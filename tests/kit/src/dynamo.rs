@@ -1,5 +1,6 @@
 //! A DynamoDB of a test's own, in its process: tables, store, and all items to search through.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
@@ -8,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
     KeyType, Projection, ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
-use dynoxide::{Database, server, storage_backend};
+use dynoxide::{Database, ImportOptions, server, storage_backend};
 use serde_json::{Value, json};
 use shared::ports::Clock;
 use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
@@ -63,6 +64,17 @@ impl LocalDynamo {
     /// Removes what its TTL says is over. On AWS that takes up to days; never sooner than this.
     pub fn collect_garbage(&self) -> usize {
         self.database.sweep_ttl().expect("a sweep succeeds")
+    }
+
+    /// Puts items straight into the engine: by the million where requests would take an hour.
+    ///
+    /// # Panics
+    /// When the engine does not take them.
+    pub fn import(&self, table: &str, rows: Vec<HashMap<String, AttributeValue>>) {
+        let items = rows.into_iter().map(engine_item).collect();
+        self.database
+            .import_items(table, items, ImportOptions::default())
+            .expect("the engine takes the items");
     }
 
     /// Every item of every table, as JSON with binary values in lower-case hexadecimal: for a
@@ -175,6 +187,26 @@ fn text(name: &str) -> AttributeDefinition {
         .attribute_type(ScalarAttributeType::S)
         .build()
         .expect("the definition is complete")
+}
+
+fn engine_item(row: HashMap<String, AttributeValue>) -> dynoxide::Item {
+    row.into_iter()
+        .map(|(name, value)| (name, engine_value(value)))
+        .collect()
+}
+
+fn engine_value(value: AttributeValue) -> dynoxide::AttributeValue {
+    match value {
+        AttributeValue::S(text) => dynoxide::AttributeValue::S(text),
+        AttributeValue::N(digits) => dynoxide::AttributeValue::N(digits),
+        AttributeValue::B(blob) => dynoxide::AttributeValue::B(blob.into_inner()),
+        AttributeValue::Bool(flag) => dynoxide::AttributeValue::BOOL(flag),
+        AttributeValue::L(values) => {
+            dynoxide::AttributeValue::L(values.into_iter().map(engine_value).collect())
+        }
+        AttributeValue::M(members) => dynoxide::AttributeValue::M(engine_item(members)),
+        other => panic!("no item of ours has {other:?}"),
+    }
 }
 
 fn readable(value: AttributeValue) -> Value {

@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
@@ -43,6 +44,8 @@ pub enum Fault {
     Crash,
     /// The caller goes on when it is notified, as a frozen sandbox does when it is thawed.
     Freeze(Arc<Notify>),
+    /// The caller waits this long, in real time: the store's latency, for who measures.
+    Late(Duration),
 }
 
 impl Fault {
@@ -94,6 +97,10 @@ impl<S: ?Sized> FaultyStore<S> {
             Some(Fault::Crash) => pending().await,
             Some(Fault::Freeze(thaw)) => {
                 thaw.notified().await;
+                Ok(())
+            }
+            Some(Fault::Late(by)) => {
+                tokio::time::sleep(by).await;
                 Ok(())
             }
         }

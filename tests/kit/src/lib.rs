@@ -4,6 +4,7 @@ pub mod clock;
 pub mod demo_app;
 #[cfg(feature = "dynamo")]
 pub mod dynamo;
+pub mod dynamo_meter;
 pub mod entropy;
 pub mod fake_as;
 pub mod fake_kms;

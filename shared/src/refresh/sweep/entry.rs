@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::super::RefreshEngine;
 use super::super::attempt::Outcome;
 use super::connectors::Connectors;
@@ -67,15 +69,16 @@ pub(super) struct Bounds {
 }
 
 impl RefreshEngine {
-    /// Works off one entry; `None` when the time for it has run out. `call` is let go as soon as
-    /// the provider has answered.
-    pub(super) async fn work_off<H: Send>(
+    /// Works off one entry; `None` when the time for it has run out. The provider is asked when
+    /// one of the `calls` is free; that and the `turn` are let go as soon as it has answered.
+    pub(super) async fn work_off<T: Send>(
         &self,
         work: &DueWork,
         key: &ConnectionKey,
         bounds: Bounds,
         connectors: &Connectors,
-        call: H,
+        calls: &Semaphore,
+        turn: T,
     ) -> Result<Option<DueOutcome>, StoreError> {
         let id =
             ConnectionId::parse(work.id.as_str()).map_err(|_| StoreError::Corrupt("due entry"))?;
@@ -112,8 +115,9 @@ impl RefreshEngine {
                         (DueOutcome::NotDue, due_at.into())
                     }
                     Some(connector) => {
+                        let held = (turn, calls.acquire().await);
                         let attempted = self
-                            .attempt(&lease, connector, bounds.last_start, call)
+                            .attempt(&lease, connector, bounds.last_start, held)
                             .await;
                         if let Some(seen) = attempted.seen {
                             known.saw(self, connector, seen).await;

@@ -17,6 +17,9 @@ use crate::ports::{DueWork, StoreError};
 
 /// How many entries one read of a shard takes.
 const PAGE: u32 = 500;
+/// One lease may be taken ahead of its call for so many calls at a time. Where answers are slow
+/// it may come to nothing and is given back.
+const LEASED_AHEAD: usize = 8;
 /// How many reads a run makes at most: those who are next are chosen among 4,000 entries.
 const PAGES: usize = 8;
 
@@ -63,18 +66,21 @@ struct Run {
     bounds: Bounds,
     connectors: Connectors,
     waiting: Mutex<Waiting<Found>>,
+    /// Who may have a lease and no answer yet: a few more than may call, so that the next call
+    /// need not wait for its lease.
+    turns: Semaphore,
     /// The calls that may be in flight at a time.
-    permits: Semaphore,
+    calls: Semaphore,
 }
 
-/// The right to make one call; dropped when the provider has answered.
-struct Call<'a> {
+/// The right to a lease and a call under it; dropped when the provider has answered.
+struct Turn<'a> {
     run: &'a Run,
     place: Place,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Drop for Call<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.run.waiting().answered(&self.place);
     }
@@ -85,14 +91,14 @@ impl Run {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next<'a>(&'a self, permit: SemaphorePermit<'a>) -> Option<(Found, Call<'a>)> {
+    fn next<'a>(&'a self, permit: SemaphorePermit<'a>) -> Option<(Found, Turn<'a>)> {
         let (place, found) = self.waiting().next()?;
-        let call = Call {
+        let turn = Turn {
             run: self,
             place,
             _permit: permit,
         };
-        Some((found, call))
+        Some((found, turn))
     }
 }
 
@@ -111,7 +117,8 @@ impl RefreshEngine {
             },
             connectors: Connectors::default(),
             waiting: Mutex::default(),
-            permits: Semaphore::new(self.concurrency.max(1)),
+            turns: Semaphore::new(self.concurrency.max(1) + self.concurrency / LEASED_AHEAD),
+            calls: Semaphore::new(self.concurrency.max(1)),
         };
         let unread = self.read_due(shard, &run).await?;
         let done = self.refresh_waiting(&run).await;
@@ -178,12 +185,12 @@ impl RefreshEngine {
                 // What has ended is known before somebody else begins.
                 biased;
                 Some(outcome) = running.next(), if !running.is_empty() => done.add(outcome),
-                Ok(permit) = run.permits.acquire(), if may_start => {
+                Ok(permit) = run.turns.acquire(), if may_start => {
                     // It may have been a long wait.
                     if self.clock.monotonic() < run.bounds.last_start
-                        && let Some((found, call)) = run.next(permit)
+                        && let Some((found, turn)) = run.next(permit)
                     {
-                        running.push(self.refresh_found(found, call, run));
+                        running.push(self.refresh_found(found, turn, run));
                     }
                 }
                 else => return done,
@@ -201,10 +208,11 @@ impl RefreshEngine {
     async fn refresh_found(
         &self,
         (work, key): Found,
-        call: Call<'_>,
+        turn: Turn<'_>,
         run: &Run,
     ) -> Option<DueOutcome> {
-        self.work_off(&work, &key, run.bounds, &run.connectors, call)
+        let calls = &run.calls;
+        self.work_off(&work, &key, run.bounds, &run.connectors, calls, turn)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(due.id = work.id, error = %error, "due entry stays");
