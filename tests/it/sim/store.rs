@@ -89,6 +89,7 @@ impl SimStore {
             let attempt = attempt.clone();
             LeaseAnswer::Granted(Box::new(Lease {
                 attempt,
+                until,
                 connection,
             }))
         };
@@ -152,6 +153,7 @@ impl SimStore {
                 };
                 let lease = Lease {
                     attempt: lease.attempt.clone(),
+                    until: lease.until,
                     connection: current,
                 };
                 world.store.store_tokens(&lease, &tokens, now).await
