@@ -13,6 +13,7 @@ mod keep_alive;
 mod kms;
 mod lookup;
 mod profiles;
+mod protocol;
 mod refresh;
 mod requests;
 mod secrets;
