@@ -31,10 +31,10 @@ test: ## Runs every check and every test, end to end too
 	@python3 infra/local/test.py
 
 quick: ## Runs the tests that need no stack
-	@cargo test --locked -p shared -p grantry-tests --lib --test it
+	@cargo test --locked -p shared -p grantry-tests --lib --test it --test sim
 
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
-	@SIM_SEEDS=$(SEEDS) cargo test --locked -p grantry-tests --test it sim:: -- --nocapture
+	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- --nocapture --test-threads=1
 
 bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker or lookups
 	@cargo bench --locked -p grantry-tests --bench sweep -- $(ONLY)

@@ -194,6 +194,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(2);
 pub struct Lease {
     /// Owns the lease.
     pub attempt: AttemptId,
+    /// When it ends.
+    pub until: Timestamp,
     /// As the lease's own answer gave it.
     pub connection: Connection,
 }

@@ -25,6 +25,10 @@ pub const RETRY_DELAY: Duration = Duration::from_secs(20);
 /// counted from the moment the table is known to be writable again.
 const ESCROW_SETTLE: Duration = RETRY_DELAY;
 
+/// What must be left of a lease when the provider is asked: the 8 s of the request, and time for
+/// one that lies about on its way to arrive before anybody else may ask (F9).
+const REQUEST_LIFE: Duration = Duration::from_secs(14);
+
 /// A misconfigured connector is asked again no sooner than this.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
 /// The pause between two looks at a grant whose refusals come in masses.
@@ -132,6 +136,12 @@ pub fn may_store(current: &Connection, leased: u64) -> bool {
 /// The first instant at which a lease that was taken at or before `now` may be taken over.
 pub fn lease_end(now: Timestamp) -> Timestamp {
     now.after(LEASE + CLOCK_SKEW + Duration::from_millis(1))
+}
+
+/// Whether a lease that ends at `until` still entitles to ask the provider. A sandbox may have
+/// stood still since it was granted (F37), and the lease may be another's by now.
+pub fn may_ask(until: Timestamp, now: Timestamp) -> bool {
+    now.after(REQUEST_LIFE) <= until
 }
 
 /// What is to be done before the provider is asked at all, because the attempt before this one

@@ -66,6 +66,13 @@ fn a_lease_is_taken_over_no_sooner_than_the_skew_after_its_end() {
 }
 
 #[test]
+fn f37_who_thaws_when_his_lease_may_be_anothers_asks_nobody() {
+    let until = at(0).after(LEASE);
+    assert!(may_ask(until, at(3)));
+    assert!(!may_ask(until, at(4)) && !may_ask(until, at(300)));
+}
+
+#[test]
 fn nobody_leases_what_is_dead_or_paused() {
     let dead = Connection {
         status: ConnectionStatus::ReconnectRequired {

@@ -11,7 +11,7 @@ use crate::domain::connection::{Connection, ConnectionStatus, LEASE, Lease, Reco
 use crate::domain::connector::{Connector, ConnectorStatus};
 use crate::domain::health::Seen;
 use crate::domain::refresh_policy::{last_used, next_refresh};
-use crate::domain::refresh_protocol::before_asking;
+use crate::domain::refresh_protocol::{before_asking, may_ask};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{TokenAnswer, TokenFailure, TokenSet};
 use crate::ports::{LeaseWrite, RefreshedTokens, StoreError};
@@ -146,7 +146,8 @@ impl RefreshEngine {
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await);
         };
-        if self.clock.monotonic() >= begin_by {
+        // Two clocks: where a sandbox stands still one of them may stand with it (F37).
+        if self.clock.monotonic() >= begin_by || !may_ask(lease.until, self.clock.now()) {
             return Err(self.release(lease, Outcome::TooLate).await);
         }
         let answer = self
@@ -199,8 +200,10 @@ impl RefreshEngine {
         let connection = &lease.connection;
         let now = self.clock.now();
         let profile = &prepared.client.provider.refresh;
-        let validity =
-            answer.validity_over(&connection.validity, profile, connection.connected_at, now);
+        // Counted from before it was asked: the lifetime began when the provider answered (RFC
+        // 6749 section 5.1), and this sandbox may have stood still for minutes since (F37).
+        let (previous, consented_at) = (&connection.validity, connection.connected_at);
+        let validity = answer.validity_over(previous, profile, consented_at, prepared.begun);
         let granted_scopes = answer
             .scopes
             .clone()

@@ -8,7 +8,7 @@ use super::attempt::Outcome;
 use super::protection::Admitted;
 use super::{RefreshEngine, START_WINDOW};
 use crate::crypto::hash::random_fraction;
-use crate::domain::connection::{Connection, ConnectionKey, Lease};
+use crate::domain::connection::{Connection, ConnectionKey, LEASE, Lease};
 use crate::domain::ids::ConnectionId;
 use crate::domain::job::{EscrowedTokens, Job};
 use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, Revocation, StoreError};
@@ -111,6 +111,8 @@ impl RefreshEngine {
             .await;
         let lease = Lease {
             attempt: tokens.attempt.clone(),
+            // Long over, and nothing is asked.
+            until: tokens.validity.issued_at.after(LEASE),
             connection,
         };
         let stored = self.connections.store_tokens(&lease, &refreshed, now).await;

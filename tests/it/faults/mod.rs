@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use shared::domain::connection::{Connection, ConnectionStatus, Lease};
+use shared::domain::connection::{Connection, ConnectionStatus, LEASE, Lease};
 use shared::domain::ids::AttemptId;
 use shared::domain::job::Job;
 use shared::domain::token::Validity;
@@ -195,11 +195,12 @@ impl Story {
             granted_scopes: alice.granted_scopes.clone(),
             due_at: alice.due_at,
         };
+        let now = self.world.clock.now();
         let lease = Lease {
             attempt: AttemptId::parse("intruder").unwrap(),
+            until: now.after(LEASE),
             connection: alice,
         };
-        let now = self.world.clock.now();
         let written = self.world.connections.store_tokens(&lease, &tokens, now);
         assert!(matches!(written.await, Ok(LeaseWrite::Written)));
     }

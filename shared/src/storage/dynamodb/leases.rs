@@ -53,6 +53,7 @@ impl DynamoStore {
         let granted = |row: &Row| {
             let lease = Lease {
                 attempt: attempt.clone(),
+                until,
                 connection: read_connection(row)?,
             };
             Ok(LeaseAnswer::Granted(Box::new(lease)))

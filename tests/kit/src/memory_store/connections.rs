@@ -141,6 +141,7 @@ impl Connections for MemoryStore {
         }
         Ok(LeaseAnswer::Granted(Box::new(Lease {
             attempt: attempt.clone(),
+            until,
             connection: kept.as_stored(),
         })))
     }

@@ -9,11 +9,8 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use shared::domain::time::Timestamp;
-use shared::ports::Clock;
 
 /// The instant at which every story begins, in milliseconds since 1970.
 const BEGIN: i64 = 1_795_366_800_000;
@@ -33,11 +30,21 @@ struct State {
     spawned: Vec<(u64, Task)>,
     /// Invocations, which the platform stops at this instant.
     deadlines: BTreeMap<u64, u64>,
+    frozen: BTreeMap<u64, Freeze>,
     current: u64,
     crashed: bool,
     violation: Option<String>,
     told: u64,
     aloud: bool,
+}
+
+/// A sandbox that stands still.
+#[derive(Clone, Copy)]
+struct Freeze {
+    since: u64,
+    until: u64,
+    /// Whether its monotonic clock stands still with it.
+    unnoticed: bool,
 }
 
 struct Wait {
@@ -58,6 +65,7 @@ impl Sim {
             woken: BTreeSet::new(),
             spawned: Vec::new(),
             deadlines: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             current: 0,
             crashed: false,
             violation: None,
@@ -107,6 +115,70 @@ impl Sim {
         let deadline = state.now + limit;
         state.deadlines.insert(id, deadline);
         state.spawned.push((id, Box::pin(task)));
+    }
+
+    /// Starts an invocation and waits for what it answers; `None` when it died.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        limit: u64,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let near = Arc::new(Mutex::new(Line {
+            answer: None,
+            over: false,
+            waker: None,
+        }));
+        let far = FarEnd(Arc::clone(&near));
+        self.invoke(limit, async move {
+            let answer = task.await;
+            far.0.lock().expect("nobody panics").answer = Some(answer);
+        });
+        std::future::poll_fn(|context| {
+            let mut line = near.lock().expect("nobody panics");
+            if line.over {
+                return Poll::Ready(line.answer.take());
+            }
+            line.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Lets the sandbox of the running invocation stand still for so long, once in its life. The
+    /// platform does not count that time.
+    pub(super) async fn freeze(&self, millis: u64) {
+        let unnoticed = self.chance(50);
+        {
+            let mut state = self.state();
+            let (now, task) = (state.now, state.current);
+            if state.frozen.contains_key(&task) {
+                return;
+            }
+            let freeze = Freeze {
+                since: now,
+                until: now + millis,
+                unnoticed,
+            };
+            state.frozen.insert(task, freeze);
+            if let Some(deadline) = state.deadlines.get_mut(&task) {
+                *deadline += millis;
+            }
+        }
+        self.sleep(0).await;
+    }
+
+    /// Whether the sandbox of the running invocation stood still in its life.
+    pub(super) fn stood_still(&self) -> bool {
+        let state = self.state();
+        state.frozen.contains_key(&state.current)
+    }
+
+    /// What the monotonic clock of the running invocation's sandbox says, in milliseconds.
+    pub(super) fn monotonic(&self) -> u64 {
+        let state = self.state();
+        let missed = state.frozen.get(&state.current).filter(|it| it.unnoticed);
+        let missed = missed.map_or(0, |freeze| state.now.min(freeze.until) - freeze.since);
+        state.now - missed
     }
 
     /// Whether the running task is an invocation.
@@ -196,13 +268,13 @@ impl Sim {
     fn next(&self) -> Option<(u64, Waker)> {
         let mut state = self.state();
         let soonest = state.waits.values().filter(|wait| !wait.over);
-        let soonest = soonest.map(|wait| wait.at).min()?;
+        let soonest = soonest.map(|wait| state.end_of(wait)).min()?;
         state.now = state.now.max(soonest);
         let now = state.now;
         let ready: Vec<u64> = state
             .waits
             .iter()
-            .filter(|(_, wait)| !wait.over && wait.at <= now)
+            .filter(|(_, wait)| !wait.over && state.end_of(wait) <= now)
             .map(|(id, _)| *id)
             .collect();
         let chosen = ready[state.draw() as usize % ready.len()];
@@ -224,6 +296,12 @@ impl State {
     fn new_id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
+    }
+
+    /// When a wait is over: not while its sandbox stands still.
+    fn end_of(&self, wait: &Wait) -> u64 {
+        let frozen = self.frozen.get(&wait.task);
+        frozen.map_or(wait.at, |freeze| wait.at.max(freeze.until))
     }
 
     fn is_stopped(&self, task: u64) -> bool {
@@ -288,27 +366,22 @@ impl Drop for Sleep {
     }
 }
 
-/// The clock of one machine, ahead of the true time by `skew` milliseconds.
-pub(super) struct SkewedClock {
-    pub(super) sim: Sim,
-    pub(super) skew: i64,
+/// What connects an invocation with who waits for its answer.
+struct Line<T> {
+    answer: Option<T>,
+    over: bool,
+    waker: Option<Waker>,
 }
 
-#[async_trait]
-impl Clock for SkewedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.sim.timestamp().millis() + self.skew)
-    }
+/// The invocation's end of a line; it is over when this is dropped, whatever ended it.
+struct FarEnd<T>(Arc<Mutex<Line<T>>>);
 
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.sim.now())
-    }
-
-    async fn sleep(&self, time: Duration) {
-        self.sim.sleep(time.as_micros().div_ceil(1000) as u64).await;
-    }
-
-    fn is_trusted(&self) -> bool {
-        self.skew.abs() <= 1_000
+impl<T> Drop for FarEnd<T> {
+    fn drop(&mut self) {
+        let mut line = self.0.lock().expect("nobody panics");
+        line.over = true;
+        if let Some(waker) = line.waker.take() {
+            waker.wake();
+        }
     }
 }

@@ -97,6 +97,7 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
             refreshed_at: None,
             last_read_at: None,
         };
+        let replaced = kept.and_then(|kept| world.held_by(kept, |tokens| tokens.refresh_token));
         let session = session(world, key).await;
         let event = connection_event(&*world.entropy, &connection, Change::Connected, now);
         let write = ConnectWrite {
@@ -106,7 +107,12 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
             event,
         };
         match store.connect(&write).await.expect("users meet no faults") {
-            ConnectAnswer::Connected => break,
+            ConnectAnswer::Connected => {
+                if let Some(replaced) = replaced {
+                    world.grants().replace(replaced.grant);
+                }
+                break;
+            }
             ConnectAnswer::Changed => {}
             other => panic!("{other:?}"),
         }
@@ -116,7 +122,7 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
 }
 
 /// A session whose code is being redeemed.
-async fn session(world: &World, key: &ConnectionKey) -> SessionId {
+pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
     let now = world.sim.timestamp();
     if world
         .store
@@ -178,15 +184,11 @@ async fn disconnect(world: &Arc<World>, key: &ConnectionKey) {
         };
         let change = |subject: ConnectionRef| Change::Disconnected(subject);
         let event = connection_event(&*world.entropy, &connection, change, since);
-        let held = world.held_by(&connection, |tokens| tokens.refresh_token);
         let stopped = store
             .disconnect(&connection, Some(&revocation), &event)
             .await;
         if stopped.expect("users meet no faults") {
             world.end(&connection);
-            if let Some(held) = held {
-                world.grants().withdraw(held.grant);
-            }
             return;
         }
     }

@@ -44,14 +44,20 @@ struct Grant {
     used: BTreeMap<u64, u64>,
     /// When each access token expires.
     expiries: Vec<u64>,
-    /// Whether it was refused without reason since it last issued tokens.
+    /// Whether it was refused without reason since tokens of it were last stored.
     refused: bool,
+    /// When it was last used.
+    used_at: u64,
+    /// Whether the user has consented anew since.
+    replaced: bool,
 }
 
 /// All consents.
 pub(super) struct Grants {
     rotation: Rotation,
     lifetime: u64,
+    /// After so many milliseconds without use a grant dies.
+    idle_limit: Option<u64>,
     all: Vec<Grant>,
 }
 
@@ -81,12 +87,12 @@ impl Pair {
 }
 
 impl Grants {
-    pub(super) fn new(rotation: Rotation, lifetime: u64) -> Self {
-        let all = Vec::new();
+    pub(super) fn new(rotation: Rotation, lifetime: u64, idle_limit: Option<u64>) -> Self {
         Self {
             rotation,
             lifetime,
-            all,
+            idle_limit,
+            all: Vec::new(),
         }
     }
 
@@ -100,6 +106,8 @@ impl Grants {
             used: BTreeMap::new(),
             expiries: vec![now + self.lifetime],
             refused: false,
+            used_at: now,
+            replaced: false,
         });
         let pair = Pair { grant, number: 0 };
         TokenSet {
@@ -109,9 +117,28 @@ impl Grants {
         }
     }
 
-    /// A grant is withdrawn at the provider.
-    pub(super) fn withdraw(&mut self, grant: usize) {
-        self.all[grant].live = false;
+    /// Tokens of a grant were stored: the provider may refuse it without reason again.
+    pub(super) fn stored(&mut self, grant: usize) {
+        self.all[grant].refused = false;
+    }
+
+    /// The user has consented anew, and nobody asks for this grant any more.
+    pub(super) fn replace(&mut self, grant: usize) {
+        self.all[grant].replaced = true;
+    }
+
+    /// A grant is revoked by its refresh token. One that is dead already is not known.
+    fn revoke(&mut self, refresh: Pair, now: u64) {
+        if self.honours(refresh, now) {
+            self.all[refresh.grant].live = false;
+        }
+    }
+
+    /// The grants that are live though nobody replaced them, with their users.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &ConnectionKey)> {
+        let all = self.all.iter().enumerate();
+        all.filter(|(_, grant)| grant.live && !grant.replaced)
+            .map(|(number, grant)| (number, &grant.user))
     }
 
     /// Whose grant it is.
@@ -124,14 +151,19 @@ impl Grants {
         self.all[pair.grant].expiries[pair.number as usize]
     }
 
-    /// Whether this refresh token is good and not replaced.
-    pub(super) fn is_current(&self, refresh: Pair) -> bool {
+    /// Whether a refresh token would be taken.
+    pub(super) fn honours(&self, refresh: Pair, now: u64) -> bool {
         let grant = &self.all[refresh.grant];
-        let replaced = match self.rotation {
-            Rotation::Strict | Rotation::Grace(_) => refresh.number != grant.latest,
-            Rotation::Sliding | Rotation::Fixed => false,
-        };
-        grant.live && !replaced
+        let latest = refresh.number == grant.latest;
+        grant.live
+            && match self.rotation {
+                Rotation::Strict => latest,
+                Rotation::Grace(seconds) => match grant.used.get(&refresh.number) {
+                    Some(used) => now <= used + seconds * 1000,
+                    None => latest,
+                },
+                Rotation::Sliding | Rotation::Fixed => true,
+            }
     }
 
     fn may_be_refused(&self, grant: usize) -> bool {
@@ -143,27 +175,29 @@ impl Grants {
         TokenFailure::GrantRefused
     }
 
+    /// Whether a grant has just died of disuse.
+    fn dies_of_disuse(&mut self, grant: usize, now: u64) -> bool {
+        let grant = &mut self.all[grant];
+        let unused = now - grant.used_at;
+        let dies = grant.live && self.idle_limit.is_some_and(|limit| unused > limit);
+        grant.live &= !dies;
+        dies
+    }
+
     /// A refresh request is processed.
     fn refresh(&mut self, presented: Pair, now: u64) -> Result<TokenAnswer, TokenFailure> {
         let (rotation, lifetime) = (self.rotation, self.lifetime);
+        let good = self.honours(presented, now);
         let grant = &mut self.all[presented.grant];
-        let good = match rotation {
-            Rotation::Strict => presented.number == grant.latest,
-            Rotation::Grace(seconds) => match grant.used.get(&presented.number) {
-                Some(used) => now <= used + seconds * 1000,
-                None => presented.number == grant.latest,
-            },
-            Rotation::Sliding | Rotation::Fixed => true,
-        };
         // A token that is replayed was stolen, for all that a provider knows.
         grant.live &= good;
         if !grant.live {
             return Err(TokenFailure::GrantRefused);
         }
+        grant.used_at = now;
         grant.used.entry(presented.number).or_insert(now);
         grant.latest += 1;
         grant.expiries.push(now + lifetime);
-        grant.refused = false;
         let pair = Pair {
             grant: presented.grant,
             number: grant.latest,
@@ -211,7 +245,7 @@ impl ProviderApi for SimProvider {
             sim.sleep(sim.below(500)).await;
             return Err(TokenFailure::NotSent);
         }
-        let flight = world.send(presented.grant);
+        world.sends(presented.grant);
         // The best moment for a user to change his mind.
         if sim.chance(5) && sim.now() < world.quiet_from {
             let user = world.grants().user(presented.grant);
@@ -225,22 +259,15 @@ impl ProviderApi for SimProvider {
         };
         let arrival = match fate {
             Fate::Late => TIMEOUT + sim.below(LATEST_ARRIVAL - TIMEOUT),
+            Fate::TooLate => LATEST_ARRIVAL + sim.below(60_000),
             _ => 1 + sim.below(whole - 1),
         };
         let answer = Arc::new(Mutex::new(None));
-        let travelling = (fate != Fate::LostOnTheWay).then(|| Arc::clone(&flight));
-        if let Some(travelling) = travelling {
-            let (world, answer) = (Arc::clone(world), Arc::clone(&answer));
-            sim.spawn(async move {
-                world.sim.sleep(arrival).await;
-                let processed = process(&world, fate, presented);
-                *answer.lock().expect("nobody panics") = Some(processed);
-                drop(travelling);
-            });
-        }
+        let (theirs, slot) = (Arc::clone(world), Arc::clone(&answer));
+        sim.spawn(async move { travel(&theirs, fate, presented, [arrival, whole], &slot).await });
         let unknown = Err(TokenFailure::OutcomeUnknown);
         match fate {
-            Fate::LostOnTheWay | Fate::Late => {
+            Fate::LostOnTheWay | Fate::Late | Fate::TooLate => {
                 sim.sleep(TIMEOUT).await;
                 return unknown;
             }
@@ -257,6 +284,15 @@ impl ProviderApi for SimProvider {
                 sim.sleep(sim.below(whole)).await;
                 return sim.crash().await;
             }
+            Fate::CallerFreezes(millis) => {
+                // The answer waits for it, or its own patience is over at once.
+                let patient = sim.chance(50);
+                sim.freeze(millis).await;
+                if !patient {
+                    return unknown;
+                }
+                sim.sleep(whole).await;
+            }
             Fate::Answered | Fate::NotSent | Fate::Throttled { .. } | Fate::Mood => {
                 sim.sleep(whole).await;
             }
@@ -265,8 +301,20 @@ impl ProviderApi for SimProvider {
         answer.take().expect("it arrives before it is answered")
     }
 
-    async fn revoke(&self, _: &Provider, _: &ClientCredentials, _: &TokenSet) -> RevocationAnswer {
-        unreachable!("the engine revokes nothing")
+    async fn revoke(
+        &self,
+        _: &Provider,
+        _: &ClientCredentials,
+        tokens: &TokenSet,
+    ) -> RevocationAnswer {
+        let (world, sim) = (&self.0, &self.0.sim);
+        sim.sleep(sim.below(400)).await;
+        let refresh = tokens.refresh_token.as_ref().and_then(Pair::of);
+        sim.tell(|| format!("revokes {refresh:?}"));
+        if let Some(refresh) = refresh {
+            world.grants().revoke(refresh, sim.now());
+        }
+        RevocationAnswer::Revoked
     }
 
     async fn account(&self, _: &Provider, _: &Secret) -> Option<Account> {
@@ -274,8 +322,38 @@ impl ProviderApi for SimProvider {
     }
 }
 
+/// A request on its way there and back, whatever becomes of its sender.
+async fn travel(
+    world: &World,
+    fate: Fate,
+    presented: Pair,
+    [arrival, back]: [u64; 2],
+    answer: &Mutex<Option<Result<TokenAnswer, TokenFailure>>>,
+) {
+    let sim = &world.sim;
+    let over = || world.arrives(presented.grant);
+    if fate == Fate::LostOnTheWay {
+        sim.sleep(back).await;
+        return over();
+    }
+    sim.sleep(arrival.min(LATEST_ARRIVAL)).await;
+    if arrival > LATEST_ARRIVAL {
+        // From here on it is no request of ours any more.
+        over();
+        sim.sleep(arrival - LATEST_ARRIVAL).await;
+    }
+    let processed = process(world, fate, presented);
+    *answer.lock().expect("nobody panics") = Some(processed);
+    if arrival <= LATEST_ARRIVAL {
+        sim.sleep(back.saturating_sub(arrival)).await;
+        over();
+    }
+}
+
 fn process(world: &World, fate: Fate, presented: Pair) -> Result<TokenAnswer, TokenFailure> {
+    let now = world.sim.now();
     let mut grants = world.grants();
+    let dies = grants.dies_of_disuse(presented.grant, now);
     let answer = match fate {
         Fate::ServerError { processed: false } => Err(TokenFailure::OutcomeUnknown),
         Fate::Throttled { retry_after } => Err(TokenFailure::TryLater {
@@ -287,11 +365,18 @@ fn process(world: &World, fate: Fate, presented: Pair) -> Result<TokenAnswer, To
         | Fate::LostOnTheWay
         | Fate::AnswerLost
         | Fate::Late
+        | Fate::TooLate
         | Fate::ServerError { processed: true }
         | Fate::Garbage
-        | Fate::CallerCrashes => grants.refresh(presented, world.sim.now()),
+        | Fate::CallerCrashes
+        | Fate::CallerFreezes(_) => grants.refresh(presented, now),
     };
     drop(grants);
+    if dies {
+        world
+            .sim
+            .violate(format!("I7: {presented:?} died of disuse"));
+    }
     world.sim.tell(|| match &answer {
         Ok(answer) => format!(
             "provider: {presented:?} -> {:?}",
