@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::domain::connection::{Connection, ConnectionStatus, ReconnectReason};
+use shared::domain::connector::Connector;
+use shared::domain::health::Seen;
 use shared::domain::job::{EscrowedTokens, Job};
 use shared::ports::{JobQueue, QueueError};
-use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
+use shared::refresh::{Admitted, FreshTokens, NotFresh, RefreshEngine};
 use testkit::fake_as::{Behaviour, GrantState, Rotation, When};
 use testkit::faults::{Fault, FaultyStore, Phase};
 use testkit::job_queue::MemoryQueue;
@@ -91,13 +93,18 @@ impl Outage {
     }
 
     async fn ask(&self) -> Result<FreshTokens, NotFresh> {
-        let stored = self.stored().await;
-        let (of, id) = (&stored.key.workspace, &stored.key.connector);
-        let connector = self.engine.registry.connector(of, id).await.unwrap();
+        let (connector, stored) = (self.connector().await, self.stored().await);
         let minute = Duration::from_secs(60);
-        self.engine
-            .fresh_tokens(&connector.expect("there"), stored, minute)
-            .await
+        self.engine.fresh_tokens(&connector, stored, minute).await
+    }
+
+    async fn connector(&self) -> Connector {
+        let key = self.stored().await.key;
+        let read = self
+            .engine
+            .registry
+            .connector(&key.workspace, &key.connector);
+        read.await.unwrap().expect("there")
     }
 
     /// The one job that waits.
@@ -310,6 +317,27 @@ async fn f8_a_lost_answer_is_retried_when_it_has_settled_without_waiting_for_the
     outage.ask().await.unwrap();
     assert_eq!(outage.refreshes(), 2);
     assert_eq!(outage.world.provider.grant_state("alice"), GrantState::Live);
+}
+
+/// As many lost answers as open the breaker would otherwise cost as many grants as their grace
+/// is shorter than its pause.
+#[tokio::test]
+async fn f8_the_one_retry_of_a_lost_answer_does_not_wait_for_a_failing_providers_breaker() {
+    let outage = Outage::of(Rotation::Grace { seconds: 30 }).await;
+    let retry = lost_answer(&outage).await;
+    let (engine, connector) = (&outage.engine, outage.connector().await);
+    let Admitted::Go(watch) = engine.admit(&connector).await else {
+        panic!("paused before there was trouble");
+    };
+    engine
+        .observe(&connector, &watch, &[Seen::Failed; 20])
+        .await;
+    let paused = engine.admit(&connector).await;
+    assert!(matches!(paused, Admitted::Paused { .. }));
+    outage.world.pass(20);
+    outage.retry(&retry).await;
+    assert_eq!(outage.refreshes(), 2);
+    outage.ask().await.unwrap();
 }
 
 #[tokio::test]

@@ -90,8 +90,8 @@ fn i3_a_lost_answer_can_take_longer_than_45_seconds() {
     assert!(told.contains("I2/I3"), "{told}");
 }
 
-/// Tokens come out of escrow whoever holds the lease: `tests/it/protocol` has the story.
+/// A minute of grace is too short to wait for the escrow, so the old token is tried at once.
 #[test]
-fn h69_escrow_is_not_safe_yet_where_there_is_grace() {
+fn h69_escrow_is_not_safe_where_the_grace_is_a_minute() {
     noticed(one(Menu::Outage, Rotation::Grace(60)), None);
 }

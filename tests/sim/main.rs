@@ -147,10 +147,12 @@ fn f4_f8_one_fault_at_a_strict_provider_loses_only_what_it_rotated_unheard() {
 }
 
 #[test]
-fn h69_a_table_that_is_away_for_a_minute_loses_nothing_at_a_strict_provider() {
-    let counts = tell_all("outage-strict", 60);
-    assert_eq!(counts.lost, 0);
-    assert!(counts.faults > 20, "{counts}");
+fn h69_a_table_that_is_away_for_a_minute_loses_nothing_where_there_is_no_grace_or_three_minutes() {
+    for name in ["outage-strict", "outage-grace"] {
+        let counts = tell_all(name, 60);
+        assert_eq!(counts.lost, 0);
+        assert!(counts.faults > 20, "{counts}");
+    }
 }
 
 #[test]

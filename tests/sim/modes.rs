@@ -22,7 +22,7 @@ pub(super) struct Mode {
 const GRACE_FOR_A_CRASH: Rotation = Rotation::Grace(100);
 
 /// All of them.
-pub(super) const MODES: [(&str, Mode); 18] = [
+pub(super) const MODES: [(&str, Mode); 19] = [
     ("calm-strict", calm(Rotation::Strict)),
     ("calm-grace", calm(Rotation::Grace(60))),
     ("calm-sliding", calm(Rotation::Sliding)),
@@ -34,6 +34,7 @@ pub(super) const MODES: [(&str, Mode); 18] = [
     ("one-fault-fixed", one(Menu::Anything, Rotation::Fixed)),
     ("one-fault-strict", one_at_strict(Menu::Anything)),
     ("outage-strict", one(Menu::Outage, Rotation::Strict)),
+    ("outage-grace", one(Menu::Outage, Rotation::Grace(180))),
     ("outage-fixed", one(Menu::Outage, Rotation::Fixed)),
     ("freeze-fixed", one(Menu::Freeze, Rotation::Fixed)),
     ("everything-strict", everything(Rotation::Strict)),

@@ -25,6 +25,12 @@ pub const RETRY_DELAY: Duration = Duration::from_secs(20);
 /// counted from the moment the table is known to be writable again.
 const ESCROW_SETTLE: Duration = RETRY_DELAY;
 
+/// A grace that is over before a crash is made good: recovery takes longer than a lease.
+const SHORT_GRACE: Duration = Duration::from_secs(30);
+/// A grace that leaves time for everything: a lease, a tick that finds the connection, waiting
+/// for the escrow, and the retry after that make 100 s.
+const AMPLE_GRACE: Duration = Duration::from_secs(180);
+
 /// What must be left of a lease when the provider is asked: the 8 s of the request, and time for
 /// one that lies about on its way to arrive before anybody else may ask (F9).
 const REQUEST_LIFE: Duration = Duration::from_secs(14);
@@ -145,21 +151,20 @@ pub fn may_ask(until: Timestamp, now: Timestamp) -> bool {
 }
 
 /// What is to be done before the provider is asked at all, because the attempt before this one
-/// never reported: it may have left rotated tokens in escrow, and at a provider where a spent
-/// token kills the grant, asking with the old one would kill those too. A provider that takes
-/// the old token again for a while is asked at once, before that while is over.
+/// never reported: it may have left rotated tokens in escrow, and asking with the old one could
+/// kill those. Only where the provider takes the old token again for a while that would be over
+/// by then is it asked at once: a crash is likelier than a table that is away.
 pub fn before_asking(
     leased: &Connection,
     rotation: Rotation,
     now: Timestamp,
 ) -> Option<FailedAttempt> {
-    let fatal = match rotation {
+    let waits = match rotation {
         Rotation::None | Rotation::Sliding => false,
         Rotation::Strict => true,
-        // Recovery after a crash takes longer than a lease.
-        Rotation::Grace(grace) => grace < Duration::from_secs(30),
+        Rotation::Grace(grace) => grace < SHORT_GRACE || grace >= AMPLE_GRACE,
     };
-    (fatal && leased.open_attempts > 1).then(|| FailedAttempt::Settle {
+    (waits && leased.open_attempts > 1).then(|| FailedAttempt::Settle {
         next_attempt_at: now.after(ESCROW_SETTLE),
     })
 }

@@ -10,7 +10,7 @@ use crate::crypto::hash::random_id;
 use crate::domain::connector::Connector;
 use crate::domain::event::Change;
 use crate::domain::health::{
-    Admission, Breaker, Health, Observation, Seen, Tally, Verdict, minute_of,
+    Admission, Breaker, Cause, Health, Observation, Seen, Tally, Verdict, minute_of,
 };
 use crate::domain::ids::BreakerId;
 use crate::domain::time::Timestamp;
@@ -55,6 +55,18 @@ impl RefreshEngine {
     /// Asks whether requests may be made for this connector. Where a breaker's time is over, one
     /// caller gets the right to probe; everybody else stays paused until that is settled.
     pub async fn admit(&self, connector: &Connector) -> Admitted {
+        self.admit_past(connector, None).await
+    }
+
+    /// The same for one retry of a lost answer, which a failing provider does not keep waiting:
+    /// its grace may be over before its breaker closes. One more request for each answer that was
+    /// lost is what it costs.
+    pub(super) async fn admit_retry(&self, connector: &Connector) -> Admitted {
+        self.admit_past(connector, Some(Cause::ProviderFailing))
+            .await
+    }
+
+    async fn admit_past(&self, connector: &Connector, passed: Option<Cause>) -> Admitted {
         let now = self.clock.now();
         let (workspace, id) = (&connector.workspace, &connector.id);
         let health = match self.health.health(workspace, id, now).await {
@@ -70,7 +82,14 @@ impl RefreshEngine {
                 probe: false,
             }),
             Admission::Probe(due) => self.claim_probe(connector, health, &due, now).await,
-            Admission::Paused { until } => Admitted::Paused { until },
+            Admission::Paused { until } => {
+                let cause = health.breaker.as_ref().map(|breaker| breaker.cause);
+                if cause.is_some() && cause == passed {
+                    let probe = false;
+                    return Admitted::Go(Watch { health, probe });
+                }
+                Admitted::Paused { until }
+            }
         }
     }
 

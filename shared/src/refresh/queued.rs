@@ -40,7 +40,7 @@ impl RefreshEngine {
             return Ok(());
         };
         // While the connector is paused, the sweep keeps what is due.
-        let Admitted::Go(watch) = self.admit(&connector).await else {
+        let Admitted::Go(watch) = self.admit_retry(&connector).await else {
             return Ok(());
         };
         let lease = match self.take_lease(key).await? {
