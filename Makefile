@@ -10,13 +10,20 @@ APP_PORT ?= 4572
 # Stories a mode of `make sim`.
 SEEDS ?= 10000
 
+# A fire: how many connections, how long it burns, and what its dice start from (empty: anything).
+CONNECTIONS ?= 2000
+MINUTES ?= 5
+SEED ?=
+# More of its options, such as FIRE='--built --freeze 0'.
+FIRE ?=
+
 # Which section of samconfig.toml `make deploy` reads, and template parameters to set.
 STAGE ?= default
 PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fire check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -35,6 +42,9 @@ quick: ## Runs the tests that need no stack
 
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
 	@SIM_SEEDS=$(SEEDS) cargo test --locked -p grantry-tests --test it sim:: -- --nocapture
+
+fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
+	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

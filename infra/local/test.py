@@ -21,7 +21,7 @@ RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
 
 def main() -> int:
-    stack = local.Stack(tools.STATE / "test", "grantry-test", local.free_ports())
+    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)))
     local.listen_for_interrupts()
     try:
         stack.claim()
