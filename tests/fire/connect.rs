@@ -14,9 +14,7 @@ use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::secret::Secret;
-use shared::domain::session::{
-    AuthorizationSession, CODE_LIFETIME, Returned, SessionToken, Stage,
-};
+use shared::domain::session::{AuthorizationSession, CODE_LIFETIME, Returned, SessionToken, Stage};
 use shared::ports::SessionField;
 use shared::runtime::lambda;
 use shared::runtime::wiring::Wiring;
