@@ -15,18 +15,17 @@ import http.client  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import random  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 import urllib.parse  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 import fire_plan as plan  # noqa: E402
 import fire_verdict as verdict  # noqa: E402
 import stack as local  # noqa: E402
+from fire_kill import Harm  # noqa: E402
 
 VICTIMS = ("token-refresher", "token-lookup")
 # How many look-ups are under way at a time when everything is asked for in the end.
@@ -96,15 +95,6 @@ def main() -> int:
         stack.stop()
 
 
-@dataclass(frozen=True)
-class Kill:
-    """A process that was killed: what it was, and how long it lived, in Unix milliseconds."""
-
-    function: str
-    born: int
-    at: int
-
-
 class Fire:
     """One run on a stack that is up."""
 
@@ -117,9 +107,9 @@ class Fire:
         self._providers: dict[str, str] = {}
         self._key = ""
         self._everybody: list[plan.Connection] = []
-        self._kills: list[Kill] = []
-        self._frozen: list[tuple[int, int]] = []
+        self._harm = Harm(stack.emulator_pid, {name: self._told["functions"][name] for name in VICTIMS})
         self._looked_up = 0
+        self._faults = 0
 
     def burn(self) -> bool:
         """Whether nothing was lost that could have been kept."""
@@ -137,14 +127,17 @@ class Fire:
             self._light()
             self._let_burn()
         with local.step("Healing"):
-            self._control_all("DELETE", "script", None)
+            unmet = sum(self._control(kind, "GET", "script", None)["steps_left"] for kind in plan.KINDS)
+            for kind in plan.KINDS:
+                self._control(kind, "DELETE", "script", None)
             ended = self._heal()
         findings = verdict.Findings(
             everybody=self._everybody,
             ended=ended,
-            kills=self._kills,
-            frozen=self._frozen,
+            kills=self._harm.kills,
+            frozen=self._harm.frozen,
             looked_up=self._looked_up,
+            faults=(self._faults - unmet, self._faults),
             providers={kind: verdict.Provider(*(self._control(kind, "GET", what, None) for what in ("requests", "secrets", "grants", "counters"))) for kind in plan.KINDS},
         )
         return verdict.tell(findings)
@@ -227,19 +220,20 @@ class Fire:
             if fault.behaviour:
                 when = {"endpoint": "token", "grant_type": "refresh_token", "account": one.account}
                 for _ in range(fault.times):
+                    self._faults += 1
                     self._control(one.kind, "POST", "script", {"when": when, "behaviour": fault.behaviour})
 
     def _let_burn(self) -> None:
         until = time.monotonic() + self._options.burn
         # Each has dice of its own: threads do not take turns the same way twice.
-        work = [self._kill, self._look_up, self._come_and_go]
+        work = [self._look_up, self._come_and_go, *([self._kill] if self._options.kill_ms else [])]
         dice = [random.Random(self._dice.random()) for _ in work]
         with ThreadPoolExecutor(len(work)) as pool:
             running = [pool.submit(one, own) for one, own in zip(work, dice)]
             try:
                 if self._options.freeze:
                     self._out.wait(self._options.burn / 2)
-                    self._freeze()
+                    self._harm.freeze(self._options.freeze)
                 while time.monotonic() < until and not any(one.done() and one.exception() for one in running):
                     time.sleep(0.2)
             finally:
@@ -248,47 +242,7 @@ class Fire:
                 one.result()
 
     def _kill(self, dice: random.Random) -> None:
-        """SIGKILL for a process chosen at random, over and over."""
-        mean = self._options.kill_ms / 1000
-        while mean and not self._out.wait(dice.uniform(0.5, 1.5) * mean):
-            if alive := self._processes():
-                # One function or the other, however many processes each has.
-                function = dice.choice(sorted({name for name, _, _ in alive}))
-                _, pid, since = dice.choice([one for one in alive if one[0] == function])
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-                self._kills.append(Kill(function, since, now()))
-
-    def _processes(self) -> list[tuple[str, int, int]]:
-        """The running execution environments of this stack: function, id, and when each was started."""
-        emulator = self._stack.emulator_pid
-        names = {f"AWS_LAMBDA_FUNCTION_NAME={self._told['functions'][name]}".encode(): name for name in VICTIMS}
-        found = []
-        for task in Path(f"/proc/{emulator}/task").iterdir():
-            try:
-                children = (task / "children").read_text().split()
-            except OSError:
-                continue
-            for child in map(int, children):
-                try:
-                    environment = set(Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
-                    found += [(name, child, born(child)) for variable, name in names.items() if variable in environment]
-                except OSError:
-                    # It has ended by itself.
-                    continue
-        return sorted(found)
-
-    def _freeze(self) -> None:
-        """Stops the emulated AWS and lets it go on: every table, queue and key hangs meanwhile."""
-        began = now()
-        os.kill(self._stack.emulator_pid, signal.SIGSTOP)
-        try:
-            time.sleep(self._options.freeze)
-        finally:
-            os.kill(self._stack.emulator_pid, signal.SIGCONT)
-        self._frozen.append((began, now()))
+        self._harm.kill(self._options.kill_ms / 1000, self._out, dice)
 
     def _look_up(self, dice: random.Random) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -332,7 +286,7 @@ class Fire:
         """Looks everybody's token up until each has one, or it is clear that there will be none."""
         began = time.monotonic()
         # Two ticks at the least: what only the schedule can mend is to be mended by it.
-        time.sleep(min(130, self._options.heal))
+        time.sleep(120)
         ended: dict[str, verdict.Ended] = {}
         waiting = list(self._everybody)
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -346,9 +300,9 @@ class Fire:
         return ended
 
     def _only_the_dead(self, waiting: list[plan.Connection]) -> bool:
-        """Whether all who still have no token are at a provider that has ended their grants."""
-        live = {kind: {grant["account"] for grant in self._control(kind, "GET", "grants", None) if grant["state"] == "live"} for kind in plan.KINDS}
-        return bool(waiting) and not any(one.account in live[one.kind] for one in waiting)
+        """Whether all who still have no token are at a provider that has ended their newest grant."""
+        newest = {grant["account"]: grant["state"] for kind in plan.KINDS for grant in self._control(kind, "GET", "grants", None)}
+        return all(newest[one.account] != "live" for one in waiting)
 
     def _end_of(self, one: plan.Connection) -> verdict.Ended:
         status, body = self._ask(one)
@@ -373,10 +327,6 @@ class Fire:
             raise local.Failed(f"{method} /_control/{what} answered {status}: {answer}")
         return answer
 
-    def _control_all(self, method: str, what: str, body: dict | None) -> None:
-        for kind in plan.KINDS:
-            self._control(kind, method, what, body)
-
 
 def request(method: str, url: str, body: dict | None, bearer: str | None = None) -> tuple[int, dict | list]:
     """One JSON request to something on this machine; any status is an answer."""
@@ -395,19 +345,6 @@ def request(method: str, url: str, body: dict | None, bearer: str | None = None)
         return answer.status, json.loads(text) if text else {}
     except ValueError:
         return answer.status, {}
-
-
-def born(pid: int) -> int:
-    """When a process was started, in Unix milliseconds."""
-    # Behind the name, which may hold anything: the twentieth field is the start, in ticks since boot.
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return int((time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")) * 1000)
-
-
-def now() -> int:
-    """Unix time in milliseconds, as the authorization servers note it."""
-    return int(time.time() * 1000)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ class Findings:
     # From when to when the emulated AWS stood still, in Unix milliseconds.
     frozen: list[tuple[int, int]]
     looked_up: int
+    # How many of the faults that were prepared a request has met, and how many there were.
+    faults: tuple[int, int]
     providers: dict[str, Provider]
 
     def fate(self, one: plan.Connection) -> str:
@@ -145,7 +147,7 @@ def tell(findings: Findings) -> bool:
     at_once = max(provider.most_at_once() for provider in findings.providers.values())
     unwell = Counter(f"{fate} ({one.kind})" for one in findings.everybody if (fate := findings.fate(one)) != "well")
     print(f"""
-{total("connections")} connections, {total("refreshes")} refreshes, {findings.looked_up} look-ups meanwhile
+{total("connections")} connections, {total("refreshes")} refreshes, {findings.looked_up} look-ups meanwhile; {findings.faults[0]} of {findings.faults[1]} faults met
 killed: {_listed(killed)}; the emulated AWS stood still for {frozen:.0f} s
 most refreshes of one grant at once: {at_once}
 longest from a refresh token's first use to its last, where there is grace: {findings.providers["grace"].longest_in_use():.0f} s

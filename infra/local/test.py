@@ -18,8 +18,8 @@ from pathlib import Path  # noqa: E402
 import stack as local  # noqa: E402
 from fire import Fire, Options  # noqa: E402
 
-# Every fault once or twice, at every kind of provider.
-SMALL_FIRE = Options(connections=65, lifetime=30, grace=1800, burn=40, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
+# Every fault at every kind of provider; one tick of the schedule comes while it burns.
+SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
 
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
