@@ -443,7 +443,8 @@ pub trait DueTable: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError>;
 
-    /// Adds an event of a change that is no transaction. Idempotent.
+    /// Adds an event of a change that is no transaction. Idempotent, and given up soon: tokens
+    /// wait to be stored.
     async fn add_event(&self, event: &Event) -> Result<(), StoreError>;
     /// Events that were written before `before` and are still here, so perhaps never published.
     async fn unsent_events(

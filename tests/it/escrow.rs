@@ -133,6 +133,7 @@ impl Outage {
     }
 }
 
+/// F28.
 #[tokio::test]
 async fn h69_tokens_rotated_while_the_table_is_away_for_30_s_come_out_of_escrow() {
     let outage = Outage::of(Rotation::Strict).await;

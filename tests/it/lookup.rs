@@ -87,6 +87,7 @@ async fn h20_a_key_that_names_another_workspace_or_app_is_no_key_there() {
         .expect_problem(404, "not_connected");
 }
 
+/// F45.
 #[tokio::test]
 async fn h71_a_thousand_lookups_of_an_expired_token_make_one_provider_call() {
     let world = World::start().await;
@@ -163,6 +164,7 @@ async fn widened_scopes_make_lookups_409_until_the_user_reconnects() {
     world.lookup("alice", &connector).await.expect_status(200);
 }
 
+/// F46.
 #[tokio::test]
 async fn h38_tokens_are_not_sent_to_a_connectors_new_endpoint() {
     let world = World::start().await;
@@ -193,6 +195,7 @@ async fn h38_tokens_are_not_sent_to_a_connectors_new_endpoint() {
     assert_eq!(evil.requests().len(), 0);
 }
 
+/// F33.
 #[tokio::test]
 async fn h46_a_disabled_kms_key_stops_hand_out_within_the_key_life_time() {
     let world = World::start().await;

@@ -7,6 +7,7 @@ mod connect;
 mod disconnect;
 mod envelope;
 mod escrow;
+mod faults;
 mod isolation;
 mod keep_alive;
 mod kms;

@@ -1,10 +1,15 @@
 //! Stories of the refresh protocol (refresh.md sections 3 and 5), told with a provider that
 //! rotates strictly unless a story says otherwise.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join;
 use serde_json::json;
 use shared::domain::connection::ConnectionStatus;
+use shared::refresh::{NotFresh, RefreshEngine};
 use testkit::fake_as::{Behaviour, GrantState, Rotation, When};
+use testkit::faults::{FaultyStore, Phase};
 
 use crate::world::World;
 
@@ -124,6 +129,7 @@ async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
     world.token("alice", &connector).await;
 }
 
+/// F23.
 #[tokio::test]
 async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconnect() {
     let (world, connector) = connected().await;
@@ -166,6 +172,7 @@ async fn h64_one_refusal_makes_suspect_and_a_second_a_minute_later_makes_reconne
     assert_eq!(world.provider.counters().total.refreshes(), 2);
 }
 
+/// F23.
 #[tokio::test]
 async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
     let (world, connector) = connected().await;
@@ -185,6 +192,7 @@ async fn h64_a_providers_passing_refusal_costs_nobody_a_reconnect() {
     assert_eq!(stored.status, ConnectionStatus::Active);
 }
 
+/// F26.
 #[tokio::test]
 async fn h77_refused_client_credentials_flip_nobody() {
     let (world, connector) = connected().await;
@@ -265,6 +273,7 @@ async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
     }
 }
 
+/// F17.
 #[tokio::test]
 async fn h33_a_redirect_is_not_followed_and_flips_nobody() {
     let (world, connector) = connected().await;
@@ -347,6 +356,7 @@ async fn f30_tokens_that_arrive_after_a_disconnect_are_revoked_and_handed_to_nob
     );
 }
 
+/// B4.
 #[tokio::test]
 async fn h66_a_waiter_answers_within_five_seconds_and_never_asks_the_provider_itself() {
     let (world, connector) = connected().await;
@@ -367,6 +377,34 @@ async fn h66_a_waiter_answers_within_five_seconds_and_never_asks_the_provider_it
     assert!(took.as_millis() <= 5400, "{took:?}");
     held.expect_status(200);
     assert_eq!(world.provider.counters().total.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn h66_a_look_up_that_a_slow_table_has_made_late_asks_nobody() {
+    let (world, connector) = connected().await;
+    world.pass(3600);
+    let stored = world.stored("alice", &connector).await.unwrap();
+    let (of, id) = (&stored.key.workspace, &stored.key.connector);
+    let read = world.engine.registry.connector(of, id).await.unwrap();
+    let clock = world.clock.clone();
+    let slow = move |method, phase| {
+        if (method, phase) == ("acquire_lease", Phase::After) {
+            clock.advance(Duration::from_secs(2));
+        }
+        None
+    };
+    let engine = RefreshEngine {
+        connections: Arc::new(FaultyStore::new(
+            Arc::clone(&world.connections),
+            Arc::new(slow),
+        )),
+        ..world.engine.clone()
+    };
+    let minute = Duration::from_secs(60);
+    let late = engine.fresh_tokens(&read.unwrap(), stored, minute).await;
+    assert!(matches!(late, Err(NotFresh::ProviderUnavailable { .. })));
+    assert_eq!(world.provider.counters().total.refreshes(), 0);
+    world.token("alice", &connector).await;
 }
 
 #[tokio::test]

@@ -128,6 +128,37 @@ async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
 }
 
 #[tokio::test]
+async fn other_scopes_than_before_are_written_down_before_the_tokens_are_stored() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    world.connect("alice", &connector).await;
+    world.pass(3600);
+    let more = Behaviour::Amend {
+        set: [("scope".to_owned(), json!("read more"))]
+            .into_iter()
+            .collect(),
+        remove: Vec::new(),
+    };
+    world.provider.push(When::refreshing(), more);
+    counted.requests();
+    world.token("alice", &connector).await;
+    let mut requests = counted.requests();
+    let lease = requests.iter().position(|request| request == "UpdateItem");
+    assert_eq!(
+        requests.split_off(lease.unwrap() + 1),
+        [
+            "PutItem",    // event
+            "UpdateItem", // store
+            "PutItem",    // due entry
+            "DeleteItem", // due entry
+            "DeleteItem", // event
+            "UpdateItem", // last read
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_flow_costs_what_the_table_says() {
     let counted = Counted::start().await;
     let world = &counted.world;

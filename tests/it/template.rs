@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
 use serde_json::json;
+use shared::domain::connection::{CLOCK_SKEW, LEASE};
 use shared::domain::job::Job;
 use shared::domain::refresh_protocol::RETRY_DELAY;
 use shared::events::eventbridge::{JOB_SOURCE, detail_type};
+use shared::oauth::http_client::TOKEN_TIMEOUT;
 use shared::runtime::config::Config;
 use shared::runtime::telemetry::NAMESPACE;
 use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
@@ -165,6 +168,36 @@ fn call(method: &str, path: &str) -> Call {
         "DELETE" => Call::delete(path),
         other => panic!("no call with {other}"),
     }
+}
+
+/// F14, B2: an answer is awaited for 8 s; two seconds before that and five after it a function has
+/// left; and by when it is stopped, its lease stands.
+#[test]
+fn f14_b2_the_lease_outlives_the_function_and_the_function_the_provider_and_the_store() {
+    let template = Template::read();
+    assert_eq!(TOKEN_TIMEOUT, Duration::from_secs(8));
+    for function in ["TokenLookupFunction", "TokenRefresherFunction"] {
+        let stopped = template.value(function, "Timeout").parse().unwrap();
+        let stopped = Duration::from_secs(stopped);
+        assert!(TOKEN_TIMEOUT + Duration::from_secs(2 + 5) <= stopped);
+        assert!(stopped + CLOCK_SKEW <= LEASE, "{function}");
+    }
+}
+
+/// F44: whatever else takes the account's concurrency, look-ups keep theirs, where some is set
+/// aside; and no other function takes it out of the common pool.
+#[test]
+fn f44_concurrency_can_be_set_aside_for_look_ups() {
+    let template = Template::read();
+    let reserved = template.value("TokenLookupFunction", "ReservedConcurrentExecutions");
+    let asked_for =
+        "!If [ReserveTokenLookup, !Ref TokenLookupReservedConcurrency, !Ref AWS::NoValue]";
+    assert_eq!(reserved, asked_for);
+    let text = read("infra/template.yaml");
+    let condition =
+        "\n  ReserveTokenLookup: !Not [!Equals [!Ref TokenLookupReservedConcurrency, 0]]\n";
+    assert!(text.contains(condition));
+    assert_eq!(text.matches("ReservedConcurrentExecutions").count(), 1);
 }
 
 /// What a table is made of, in words: keys, index, projection, time to live.

@@ -46,8 +46,7 @@ pub enum Change {
         /// Why.
         reason: ReconnectReason,
     },
-    /// A refresh brought other scopes than were granted before. A process that dies right after
-    /// it stored them may leave this untold; the connection shows its scopes.
+    /// A refresh brought other scopes than were granted before.
     #[serde(rename = "connection.scopes_changed")]
     ScopesChanged {
         /// Whose connection.

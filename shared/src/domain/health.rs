@@ -20,8 +20,10 @@ pub use tally::{Seen, Tally};
 use super::ids::BreakerId;
 use super::time::Timestamp;
 
-/// How many minutes are remembered, the one that runs included.
-pub const MEMORY_MINUTES: i64 = 10;
+/// How many minutes are remembered, the one that runs included. A grant that is held against its
+/// provider is looked at every ten minutes, later if the sweep is late; whoever is first must
+/// still find what all were held for (F25).
+pub const MEMORY_MINUTES: i64 = 15;
 /// How long whoever claimed a probe has for it before somebody else may: longer than a function
 /// that refreshes can run.
 pub const PROBE_PERIOD: Duration = Duration::from_secs(30);
@@ -205,7 +207,7 @@ struct Fault {
 }
 
 impl Health {
-    /// Whether successes need not be counted: nothing else happened for ten minutes, and no
+    /// Whether successes need not be counted: nothing else is remembered, and no
     /// breaker stands.
     pub fn is_calm(&self) -> bool {
         self.breaker.is_none() && self.minutes.values().all(Tally::is_clean)

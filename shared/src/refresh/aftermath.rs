@@ -8,7 +8,7 @@ use super::attempt::{Outcome, PauseCause};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionStatus, Lease, ReconnectReason};
 use crate::domain::connector::Connector;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, Event};
 use crate::domain::job::{EscrowedTokens, Job, SealedBytes};
 use crate::domain::refresh_protocol::{
     FailedAttempt, RETRY_DELAY, SUSPECT_SETTLE, Verdict, after_failure, lease_end,
@@ -82,26 +82,35 @@ impl RefreshEngine {
         }
     }
 
-    /// Fewer scopes or more than before (F21): the app may have to ask the user.
-    pub(super) async fn tell_scopes(
+    /// Fewer scopes or more than before (F21): the app may have to ask the user. Written down
+    /// before the tokens are stored, because that write is no transaction: whoever dies between
+    /// the two has told what is true of the grant, and not hidden it.
+    pub(super) async fn note_scopes(
         &self,
         before: &Connection,
         granted: &ScopeList,
         now: Timestamp,
-    ) {
+    ) -> Option<Event> {
         if granted.is_same_set(&before.granted_scopes) {
-            return;
+            return None;
         }
         let change = |connection| Change::ScopesChanged {
             connection,
             granted_scopes: granted.clone(),
         };
         let event = connection_event(&*self.entropy, before, change, now);
-        match self.due.add_event(&event).await {
-            Ok(()) => self.publisher.publish(&event).await,
-            Err(error) => {
-                tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are not told");
-            }
+        if let Err(error) = self.due.add_event(&event).await {
+            tracing::warn!(connection.id = %before.id, error = %error, "changed scopes are told once at most");
+        }
+        Some(event)
+    }
+
+    /// Nothing came of what was to be told.
+    pub(super) async fn forget(&self, event: Option<&Event>) {
+        if let Some(event) = event
+            && let Err(error) = self.due.remove_event(event).await
+        {
+            tracing::warn!(event.id = %event.id, error = %error, "event stays in the outbox");
         }
     }
 

@@ -7,8 +7,7 @@ use super::{RefreshEngine, STORE_BUDGET};
 use crate::connector_client::ConnectorClient;
 use crate::crypto::hash::random_fraction;
 use crate::crypto::vault::WorkspaceKeys;
-use crate::domain::connection::ReconnectReason;
-use crate::domain::connection::{Connection, ConnectionStatus, Lease};
+use crate::domain::connection::{Connection, ConnectionStatus, LEASE, Lease, ReconnectReason};
 use crate::domain::connector::{Connector, ConnectorStatus};
 use crate::domain::health::Seen;
 use crate::domain::refresh_policy::{last_used, next_refresh};
@@ -35,6 +34,9 @@ pub(super) enum Outcome {
         /// What went wrong.
         cause: PauseCause,
     },
+    /// Nothing was asked: a slow table or key service has used up the time that the answer
+    /// would need.
+    TooLate,
     /// What is stored does not open. Kept as it is, for a person to look at (F35).
     Unreadable,
 }
@@ -57,6 +59,8 @@ pub(super) enum PauseCause {
 
 /// What is needed to ask the provider.
 struct Prepared {
+    /// When this began: the lease has run no longer than since then.
+    begun: Timestamp,
     keys: Arc<WorkspaceKeys>,
     tokens: TokenSet,
     client: ConnectorClient,
@@ -66,19 +70,31 @@ impl RefreshEngine {
     /// Makes the one attempt that `lease` entitles to. Whatever comes of it, the lease has
     /// ended afterwards, or runs on on purpose because the provider's answer is unknown.
     ///
-    /// `held` is let go once the provider has answered: a worker's right to one of its few
+    /// The provider is asked before `begin_by`, on the monotonic clock, or not at all. `held` is
+    /// let go once the provider has answered: a worker's right to one of its few
     /// calls at a time.
     pub(super) async fn attempt<H: Send>(
         &self,
         lease: &Lease,
         connector: &Connector,
+        begin_by: Duration,
         held: H,
     ) -> Attempted {
-        match self.ask(lease, connector).await {
+        match self.ask(lease, connector, begin_by).await {
             Ok((prepared, answer)) => {
                 drop(held);
                 let seen = Some(Seen::of(answer.as_ref()));
                 let outcome = match answer {
+                    Ok(answer) if is_of_another_account(&lease.connection, &answer) => {
+                        // Neither stored nor handed out, nor revoked, which could end the
+                        // grant of whoever they belong to.
+                        tracing::error!(
+                            connection.id = %lease.connection.id, connector.id = %connector.id,
+                            "refresh brought the tokens of another account"
+                        );
+                        self.require_reconnect(lease, ReconnectReason::AccountMismatch)
+                            .await
+                    }
                     Ok(answer) => self.store(lease, &prepared, answer).await,
                     Err(failure) => {
                         tracing::warn!(
@@ -102,6 +118,7 @@ impl RefreshEngine {
         &self,
         lease: &Lease,
         connector: &Connector,
+        begin_by: Duration,
     ) -> Result<(Prepared, Result<TokenAnswer, TokenFailure>), Outcome> {
         let connection = &lease.connection;
         if connector.status != ConnectorStatus::Enabled {
@@ -129,6 +146,9 @@ impl RefreshEngine {
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await);
         };
+        if self.clock.monotonic() >= begin_by {
+            return Err(self.release(lease, Outcome::TooLate).await);
+        }
         let answer = self
             .providers
             .refresh(
@@ -145,6 +165,7 @@ impl RefreshEngine {
         connection: &Connection,
         connector: &Connector,
     ) -> Result<Prepared, Outcome> {
+        let begun = self.clock.now();
         let keys = self
             .vault
             .keys(&connection.key.workspace)
@@ -166,6 +187,7 @@ impl RefreshEngine {
                 Outcome::Unreadable
             })?;
         Ok(Prepared {
+            begun,
             keys,
             tokens,
             client,
@@ -201,11 +223,15 @@ impl RefreshEngine {
                 random_fraction(&*self.entropy),
             ),
         };
+        let news = self
+            .note_scopes(connection, &refreshed.granted_scopes, now)
+            .await;
         match self.store_until_deadline(lease, &refreshed, now).await {
             Ok(LeaseWrite::Written) => {
                 self.move_due_entry(connection, refreshed.due_at).await;
-                self.tell_scopes(connection, &refreshed.granted_scopes, now)
-                    .await;
+                if let Some(event) = &news {
+                    self.publisher.publish(event).await;
+                }
                 let stored = Connection {
                     status: ConnectionStatus::Active,
                     generation,
@@ -215,6 +241,7 @@ impl RefreshEngine {
                     granted_scopes: refreshed.granted_scopes,
                     due_at: refreshed.due_at,
                     open_attempts: 0,
+                    outcome_lost: false,
                     failures: 0,
                     next_attempt_at: None,
                     refreshed_at: Some(now),
@@ -225,11 +252,20 @@ impl RefreshEngine {
             Ok(LeaseWrite::Refused(Some(current)))
                 if current.id == connection.id && current.status.is_live() =>
             {
+                self.forget(news.as_ref()).await;
                 // The user went through the consent meanwhile: the newer grant stands. Ours is
                 // not revoked, which at many providers would revoke both.
+                let held_for = self.clock.now().since(prepared.begun);
+                if held_for < LEASE && is_fence_violation(connection, &current) {
+                    tracing::error!(
+                        connection.id = %connection.id, "fence_violation: \
+                         tokens were stored while another attempt held the lease"
+                    );
+                }
                 Outcome::Superseded(current)
             }
             Ok(LeaseWrite::Refused(_)) => {
+                self.forget(news.as_ref()).await;
                 self.revoke_orphan(connection, refreshed.sealed, generation, now)
                     .await;
                 Outcome::Gone
@@ -239,7 +275,10 @@ impl RefreshEngine {
                     connection.id = %connection.id, error = %error,
                     "refreshed tokens could not be stored"
                 );
-                self.escrow(lease, refreshed, now).await
+                let outcome = self.escrow(lease, refreshed, now).await;
+                // It is told when they come out.
+                self.forget(news.as_ref()).await;
+                outcome
             }
         }
     }
@@ -268,4 +307,17 @@ impl RefreshEngine {
             }
         }
     }
+}
+
+/// As far as the provider's profile finds the account in a token response (F22).
+fn is_of_another_account(connection: &Connection, answer: &TokenAnswer) -> bool {
+    let both = connection.account.as_ref().zip(answer.account.as_ref());
+    both.is_some_and(|(connected, answered)| connected.contradicts(answered))
+}
+
+/// Whether `current` has tokens that nobody was entitled to store while `leased` was leased
+/// (F29): neither a user who went through the consent, nor an earlier attempt that was not heard
+/// of and whose tokens came late.
+fn is_fence_violation(leased: &Connection, current: &Connection) -> bool {
+    current.connected_at == leased.connected_at && !leased.has_lost_outcome()
 }

@@ -29,9 +29,12 @@ use crate::ports::{
     Registry, StoreError,
 };
 
+/// How long after a run, a job or a look-up began a provider may be asked. The answer takes at
+/// most 8 s and the store 5 s, and the function is stopped after 15 s: being stopped between the
+/// two is what loses a rotated token.
+const START_WINDOW: Duration = Duration::from_secs(2);
 /// Until when new tries are begun of storing a rotated token set, of 1.5 s each at most. With
-/// escrow after that, of 1.5 s as well, the store is done in five seconds: 2 s into a run, 8 s
-/// for the provider and these make the 15 s after which a function is stopped.
+/// escrow after that, of 1.5 s as well, the store is done in five seconds.
 const STORE_BUDGET: Duration = Duration::from_millis(1500);
 /// How long a look-up waits for somebody else's refresh.
 const WAIT_BUDGET: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attempt::{Outcome, PauseCause};
 use super::protection::Admitted;
-use super::{RefreshEngine, WAIT_BUDGET};
+use super::{RefreshEngine, START_WINDOW, WAIT_BUDGET};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
 use crate::domain::connector::Connector;
@@ -63,7 +63,7 @@ impl RefreshEngine {
         if connection.validity.covers(min_ttl, self.clock.now()) {
             return self.open(connection, false).await;
         }
-        let now = self.clock.now();
+        let (now, begin_by) = (self.clock.now(), self.clock.monotonic() + START_WINDOW);
         if !can_refresh(&connection, now) && !self.has_expired(&connection) {
             return Err(NotFresh::ReconnectRequired(ReconnectReason::RefreshExpired));
         }
@@ -83,7 +83,7 @@ impl RefreshEngine {
                     }
                     return self.open(lease.connection, false).await;
                 }
-                let attempted = self.attempt(&lease, connector, ()).await;
+                let attempted = self.attempt(&lease, connector, begin_by, ()).await;
                 self.observe(connector, &watch, attempted.seen.as_slice())
                     .await;
                 self.finish(attempted.outcome).await
@@ -155,6 +155,7 @@ impl RefreshEngine {
                     }
                 })
             }
+            Outcome::TooLate => Err(NotFresh::ProviderUnavailable { retry_after: BUSY }),
             Outcome::Unreadable => Err(NotFresh::Unreadable),
         }
     }

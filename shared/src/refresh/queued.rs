@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use super::RefreshEngine;
+use super::attempt::Outcome;
 use super::protection::Admitted;
+use super::{RefreshEngine, START_WINDOW};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, Lease};
 use crate::domain::ids::ConnectionId;
@@ -33,6 +34,7 @@ impl RefreshEngine {
         key: &ConnectionKey,
         id: &ConnectionId,
     ) -> Result<(), JobNotDone> {
+        let begin_by = self.clock.monotonic() + START_WINDOW;
         let found = self.registry.connector(&key.workspace, &key.connector);
         let Some(connector) = found.await? else {
             return Ok(());
@@ -51,9 +53,12 @@ impl RefreshEngine {
             return Ok(());
         }
         // Whatever comes of it is on the connection; the sweep mends the due entry.
-        let attempted = self.attempt(&lease, &connector, ()).await;
+        let attempted = self.attempt(&lease, &connector, begin_by, ()).await;
         self.observe(&connector, &watch, attempted.seen.as_slice())
             .await;
+        if matches!(attempted.outcome, Outcome::TooLate) {
+            return Err(StoreError::Unavailable("the table took too long".into()).into());
+        }
         Ok(())
     }
 
@@ -100,18 +105,25 @@ impl RefreshEngine {
             granted_scopes: tokens.granted_scopes.clone(),
             due_at: tokens.due_at,
         };
+        let now = self.clock.now();
+        let news = self
+            .note_scopes(&connection, &tokens.granted_scopes, now)
+            .await;
         let lease = Lease {
             attempt: tokens.attempt.clone(),
             connection,
         };
-        let stored = self
-            .connections
-            .store_tokens(&lease, &refreshed, self.clock.now())
-            .await?;
-        match stored {
+        let stored = self.connections.store_tokens(&lease, &refreshed, now).await;
+        if !matches!(stored, Ok(LeaseWrite::Written)) {
+            self.forget(news.as_ref()).await;
+        }
+        match stored? {
             LeaseWrite::Written => {
                 tracing::warn!(connection.id = %tokens.id, "tokens came out of escrow");
                 self.move_due_entry(&lease.connection, tokens.due_at).await;
+                if let Some(event) = &news {
+                    self.publisher.publish(event).await;
+                }
                 Ok(())
             }
             LeaseWrite::Refused(Some(now)) if is_of(&now, tokens) => Ok(()),

@@ -61,7 +61,7 @@ pub const GSI_SK: &str = "gsi_sk";
 pub const TTL: &str = "ttl";
 /// How long a disconnected connection is remembered.
 pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long a tally or a closed breaker is kept: well beyond the ten minutes it is asked for.
+/// How long a tally or a closed breaker is kept: well beyond the quarter of an hour it is asked for.
 pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
 /// connector's only one, goes without a refresh, so that a lasting fault is told once.

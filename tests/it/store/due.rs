@@ -95,8 +95,9 @@ async fn a_page_goes_on_where_the_last_one_ended(store: &dyn AnyStore) {
 }
 
 async fn what_was_found_is_removed_as_it_was_found(store: &dyn AnyStore) {
-    let event = event("e1", at(10));
-    store.add_event(&event).await.unwrap();
+    let connector = super::fixtures::connector("c1");
+    let told = event("e1", at(10));
+    store.add_connector(&connector, &told).await.unwrap();
     store
         .add_refresh(&key("u1"), &connection_id("k1"), at(10))
         .await

@@ -13,7 +13,7 @@ use super::{AnyStore, facts, winners};
 
 facts! {
     of_a_connector_that_nobody_used_nothing_is_known
-    tallies_add_up_by_the_minute_for_ten_minutes
+    tallies_add_up_by_the_minute_for_a_quarter_of_an_hour
     tallies_and_breakers_are_of_one_connector_of_one_workspace
     a_breaker_reads_back_as_it_was_opened
     of_50_who_open_a_breaker_one_does_and_the_event_is_written_once
@@ -74,7 +74,7 @@ async fn of_a_connector_that_nobody_used_nothing_is_known(store: &dyn AnyStore) 
     assert_eq!(health(store, at(0)).await, Health::default());
 }
 
-async fn tallies_add_up_by_the_minute_for_ten_minutes(store: &dyn AnyStore) {
+async fn tallies_add_up_by_the_minute_for_a_quarter_of_an_hour(store: &dyn AnyStore) {
     assert_eq!(count(store, at(0), tally(5)).await, tally(5));
     assert_eq!(
         count(store, at(59), tally(6)).await,
@@ -84,11 +84,11 @@ async fn tallies_add_up_by_the_minute_for_ten_minutes(store: &dyn AnyStore) {
     count(store, at(60), tally(7)).await;
     let (first, second) = (minute_of(at(0)), minute_of(at(60)));
     let expected = [(first, tally(5) + tally(6)), (second, tally(7))];
-    let known = health(store, at(599)).await;
+    let known = health(store, at(899)).await;
     assert_eq!(known.minutes, expected.into());
-    let known = health(store, at(600)).await;
+    let known = health(store, at(900)).await;
     assert_eq!(known.minutes, [(second, tally(7))].into());
-    let known = health(store, at(660)).await;
+    let known = health(store, at(960)).await;
     assert_eq!(known, Health::default());
 }
 

@@ -21,6 +21,7 @@ facts! {
     there_is_nothing_to_lease_without_a_ciphertext
 }
 
+/// B1.
 async fn h60_of_50_attempts_one_gets_the_lease(store: &dyn AnyStore) {
     connected(store, "u1").await;
     let answers = race(async |n| acquire(store, "u1", &format!("a{n}"), at(0)).await).await;
@@ -35,6 +36,7 @@ async fn h60_of_50_attempts_one_gets_the_lease(store: &dyn AnyStore) {
     assert_eq!(granted, 1);
 }
 
+/// B5.
 async fn h67_a_lease_answers_with_the_connection_it_protects(store: &dyn AnyStore) {
     let mut expected = connected(store, "u1").await;
     expected.open_attempts = 1;

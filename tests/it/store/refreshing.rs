@@ -45,6 +45,7 @@ async fn refresh(store: &dyn AnyStore, lease: &Lease, sealed: &str, now: i64) ->
     store.store_tokens(lease, &tokens, at(now)).await.unwrap()
 }
 
+/// B8.
 async fn h44_tokens_their_times_and_the_end_of_the_lease_are_one_write(store: &dyn AnyStore) {
     let before = connected(store, "u1").await;
     let lease = leased(store, "u1", "a1", at(10)).await;
@@ -75,6 +76,7 @@ async fn h44_tokens_their_times_and_the_end_of_the_lease_are_one_write(store: &d
     assert!(!kept.refreshable);
 }
 
+/// F5.
 async fn h68_a_store_whose_answer_was_lost_is_written_when_repeated(store: &dyn AnyStore) {
     connected(store, "u1").await;
     let lease = leased(store, "u1", "a1", at(0)).await;

@@ -2,6 +2,7 @@
 //! never happens", as far as neither the compiler nor clippy.toml nor infra/local/check.py sees
 //! to it. A rule that the code outgrows is changed there first, and then here.
 
+mod numbers;
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -332,7 +333,7 @@ fn only_problems_and_pages_refuse() {
 }
 
 /// Where a token request is made is where its repetition is decided: under a lease, for a code
-/// that is spent, or to end a grant.
+/// that is spent, or to end a grant (B11).
 #[test]
 fn h60_tokens_are_asked_for_in_three_places() {
     let found = lines_where(&code(&BUILT), |_, line| {

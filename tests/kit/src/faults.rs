@@ -5,21 +5,25 @@ use std::future::pending;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use shared::domain::app::{ApiKey, App};
 use shared::domain::connection::{
     Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
 };
+use shared::domain::connector::Connector;
 use shared::domain::event::Event;
 use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
-    AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
+    ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Revocation, Sessions, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, KeyTable,
+    LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page, RefreshedTokens, Registry,
+    Revocation, Sessions, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
 };
+use tokio::sync::Notify;
 
 /// Which side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub enum Fault {
     Error(StoreError),
     /// The caller never gets an answer: the test drops it, which is a crash at this point.
     Crash,
+    /// The caller goes on when it is notified, as a frozen sandbox does when it is thawed.
+    Freeze(Arc<Notify>),
 }
 
 impl Fault {
@@ -53,6 +59,15 @@ pub type Hook = Arc<dyn Fn(&'static str, Phase) -> Option<Fault> + Send + Sync>;
 pub struct FaultyStore<S: ?Sized> {
     inner: Arc<S>,
     hook: Hook,
+}
+
+impl<S: ?Sized> Clone for FaultyStore<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            hook: Arc::clone(&self.hook),
+        }
+    }
 }
 
 impl<S: ?Sized> FaultyStore<S> {
@@ -77,6 +92,10 @@ impl<S: ?Sized> FaultyStore<S> {
             None => Ok(()),
             Some(Fault::Error(error)) => Err(error),
             Some(Fault::Crash) => pending().await,
+            Some(Fault::Freeze(thaw)) => {
+                thaw.notified().await;
+                Ok(())
+            }
         }
     }
 }
@@ -169,4 +188,37 @@ pass_on! {
     ) -> bool;
     close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
         -> bool;
+}
+
+pass_on! {
+    Registry {}
+    app(workspace: &WorkspaceId, app: &AppId) -> Option<App>;
+    put_app(app: &App) -> ();
+    api_key(hash: &[u8; 32]) -> Option<ApiKey>;
+    api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
+    add_api_key(key: &ApiKey) -> ();
+    remove_api_key(workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> bool;
+    connector(workspace: &WorkspaceId, connector: &ConnectorId) -> Option<Connector>;
+    connectors(workspace: &WorkspaceId, after: Option<&str>, limit: u32) -> Page<Connector>;
+    add_connector(connector: &Connector, event: &Event) -> bool;
+    replace_connector(connector: &Connector, expected_version: u64, event: &Event) -> bool;
+    begin_connector_deletion(connector: &Connector, expected_version: u64, due_at: Timestamp)
+        -> bool;
+    finish_connector_deletion(
+        workspace: &WorkspaceId, connector: &ConnectorId, work: &DueWork, event: &Event
+    ) -> bool;
+}
+
+pass_on! {
+    Lookup {}
+    lookup(keys: &LookupKeys) -> LookupRows;
+}
+
+pass_on! {
+    KeyTable {}
+    root_key(version: u32) -> Option<WrappedRootKey>;
+    add_root_key(key: &WrappedRootKey) -> WrappedRootKey;
+    workspace_keys(workspace: &WorkspaceId) -> Option<WrappedWorkspaceKeys>;
+    add_workspace_keys(workspace: &WorkspaceId, keys: &WrappedWorkspaceKeys)
+        -> WrappedWorkspaceKeys;
 }

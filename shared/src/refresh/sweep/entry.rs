@@ -111,17 +111,17 @@ impl RefreshEngine {
                         let due_at = lease.connection.due_at.filter(|_| same);
                         (DueOutcome::NotDue, due_at.into())
                     }
-                    // A slow table has used up what the provider's answer needs.
-                    Some(_) if self.clock.monotonic() >= bounds.last_start => {
-                        self.connections.release_lease(&lease).await?;
-                        return Ok(None);
-                    }
                     Some(connector) => {
-                        let attempted = self.attempt(&lease, connector, call).await;
+                        let attempted = self
+                            .attempt(&lease, connector, bounds.last_start, call)
+                            .await;
                         if let Some(seen) = attempted.seen {
                             known.saw(self, connector, seen).await;
                         }
-                        after(&attempted.outcome, work, &lease.connection, now)
+                        match after(&attempted.outcome, work, &lease.connection, now) {
+                            Some(ended) => ended,
+                            None => return Ok(None),
+                        }
                     }
                 }
             }
@@ -166,13 +166,15 @@ impl From<Option<Timestamp>> for Entry {
     }
 }
 
+/// What came of an attempt, and where its entry belongs; `None` when there was no time for it.
 fn after(
     outcome: &Outcome,
     work: &DueWork,
     leased: &Connection,
     now: Timestamp,
-) -> (DueOutcome, Entry) {
-    match outcome {
+) -> Option<(DueOutcome, Entry)> {
+    Some(match outcome {
+        Outcome::TooLate => return None,
         Outcome::Refreshed(..) if leased.due_at == Some(work.due_at) => {
             (DueOutcome::Refreshed, Entry::NotOurs)
         }
@@ -188,7 +190,7 @@ fn after(
             let later = now.after(Duration::from_secs(3600));
             (DueOutcome::Postponed, Entry::At(later))
         }
-    }
+    })
 }
 
 /// What to do about an entry whose connection gives no lease: it is refreshed meanwhile, paused,

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::super::{JobNotDone, RefreshEngine};
+use super::super::{JobNotDone, RefreshEngine, START_WINDOW};
 use super::PERIOD;
 use super::connectors::Connectors;
 use super::entry::{Bounds, DueOutcome};
@@ -16,10 +15,6 @@ use crate::domain::connection::ConnectionKey;
 use crate::domain::job::Job;
 use crate::ports::{DueWork, StoreError};
 
-/// When the last attempt of a run may begin. An attempt takes at most 8 s for the provider and
-/// 5 s for the store, and the function is stopped after 15 s: being stopped between the two is
-/// what loses a rotated token.
-const START_WINDOW: Duration = Duration::from_secs(2);
 /// How many entries one read of a shard takes.
 const PAGE: u32 = 500;
 /// How many reads a run makes at most: those who are next are chosen among 4,000 entries.

@@ -6,7 +6,11 @@
 
 use std::collections::HashMap;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 use super::super::items::due::{
     event_work, read_deletion, read_event, read_refresh, read_revocation, read_work, refresh_work,
@@ -21,6 +25,9 @@ use crate::domain::event::Event;
 use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{DueTable, DueWork, Page, Revocation, StoreError};
+
+/// How long an event that nothing waits for may keep tokens from being stored.
+const EVENT_LIMIT: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl DueTable for DynamoStore {
@@ -127,7 +134,17 @@ impl DueTable for DynamoStore {
 
     async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
         let row = write_event(&event_work(event, self.shards), event)?;
-        self.put(&self.tables.due, row).await
+        let limits = TimeoutConfig::builder().operation_timeout(EVENT_LIMIT);
+        self.client
+            .put_item()
+            .table_name(&self.tables.due)
+            .set_item(Some(row))
+            .customize()
+            .config_override(Config::builder().timeout_config(limits.build()))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 
     async fn unsent_events(

@@ -33,7 +33,7 @@ impl ConnectorHealth for DynamoStore {
             .equals(PK, value::text(schema::health(workspace, connector)))
             .more(SK, value::text(schema::health_minute(forgotten)));
         let query = self.client.query().table_name(&self.tables.due);
-        // A dozen small items: one page.
+        // Sixteen small items: one page.
         let answer = keys.apply_to_query(query).send().await;
         read_health(&answer.map_err(unavailable)?.items.unwrap_or_default())
     }
