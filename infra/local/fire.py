@@ -138,15 +138,20 @@ class Fire:
             frozen=self._harm.frozen,
             looked_up=self._looked_up,
             faults=(self._faults - unmet, self._faults),
-            providers={kind: verdict.Provider(*(self._control(kind, "GET", what, None) for what in ("requests", "secrets", "grants", "counters"))) for kind in plan.KINDS},
+            providers={kind: self._books(kind) for kind in plan.KINDS},
         )
         return verdict.tell(findings)
+
+    def _books(self, kind: str) -> verdict.Provider:
+        parts = ("requests", "secrets", "grants", "counters")
+        return verdict.Provider(*(self._control(kind, "GET", part, None) for part in parts))
 
     # --- Before ---
 
     def _start_providers(self) -> None:
         ports = local.free_ports(len(plan.KINDS))
-        rotations = {"strict": {"mode": "strict"}, "grace": {"mode": "grace", "seconds": self._options.grace}, "none": {"mode": "none"}}
+        rotations = {kind: {"mode": kind} for kind in plan.KINDS}
+        rotations["grace"]["seconds"] = self._options.grace
         descriptions = []
         for kind, port in zip(plan.KINDS, ports):
             self._providers[kind] = f"http://{local.HOST}:{port}"

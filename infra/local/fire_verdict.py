@@ -145,12 +145,13 @@ def tell(findings: Findings) -> bool:
     killed = Counter(kill.function for kill in findings.kills)
     frozen = sum(end - begin for begin, end in findings.frozen) / 1000
     at_once = max(provider.most_at_once() for provider in findings.providers.values())
+    in_use = findings.providers["grace"].longest_in_use()
     unwell = Counter(f"{fate} ({one.kind})" for one in findings.everybody if (fate := findings.fate(one)) != "well")
     print(f"""
 {total("connections")} connections, {total("refreshes")} refreshes, {findings.looked_up} look-ups meanwhile; {findings.faults[0]} of {findings.faults[1]} faults met
 killed: {_listed(killed)}; the emulated AWS stood still for {frozen:.0f} s
 most refreshes of one grant at once: {at_once}
-longest from a refresh token's first use to its last, where there is grace: {findings.providers["grace"].longest_in_use():.0f} s
+longest from a refresh token's first use to its last, where there is grace: {in_use:.0f} s
 without a token in the end: {_listed(unwell)}
 lost: {total("lost")}; inherent at strict providers: {total("inherent")}, with {totals["strict"]["answers lost"]} answers lost""")
     for one in findings.everybody:
