@@ -10,13 +10,20 @@ APP_PORT ?= 4572
 # Stories a mode of `make sim`.
 SEEDS ?= 10000
 
+# A fire: how many connections, how long it burns, and what its dice start from (empty: anything).
+CONNECTIONS ?= 2000
+MINUTES ?= 5
+SEED ?=
+# More of its options, such as FIRE='--built --freeze 0'.
+FIRE ?=
+
 # Which section of samconfig.toml `make deploy` reads, and template parameters to set.
 STAGE ?= default
 PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim bench check deny fmt build deploy clean
+.PHONY: help up logs test quick sim bench fire check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -38,6 +45,9 @@ sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS
 
 bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker or lookups
 	@cargo bench --locked -p grantry-tests --bench sweep -- $(ONLY)
+
+fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
+	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

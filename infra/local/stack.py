@@ -208,8 +208,21 @@ def build() -> Path:
         # Without its default features the test kit leaves out a whole DynamoDB engine.
         binaries = _cargo_build([*packages([*FUNCTIONS, "testkit"]), "--bins", "--no-default-features"])
         for name in FUNCTIONS:
-            _place(binaries[name], ROOT / "target" / "lambda" / name / "bootstrap")
+            _place(binaries[name], _bootstrap(name))
     return binaries["demo"]
+
+
+def built() -> Path:
+    """What an earlier `build` has left, for a run that is to compile nothing; answers where the demo is."""
+    demo = ROOT / "target" / "release" / "demo"
+    if missing := [str(one.relative_to(ROOT)) for one in [demo, *map(_bootstrap, FUNCTIONS)] if not one.exists()]:
+        raise Failed(f"{', '.join(missing)} is not there: nothing has been built yet.")
+    return demo
+
+
+def _bootstrap(function: str) -> Path:
+    """Where the template looks for a function's binary."""
+    return ROOT / "target" / "lambda" / function / "bootstrap"
 
 
 def packages(names: list[str]) -> list[str]:
@@ -246,13 +259,13 @@ class Ports:
     app: int
 
 
-def free_ports() -> Ports:
-    """Four ports nobody listens on."""
-    sockets = [socket.socket() for _ in range(4)]
+def free_ports(number: int) -> list[int]:
+    """So many ports nobody listens on."""
+    sockets = [socket.socket() for _ in range(number)]
     try:
         for one in sockets:
             one.bind((HOST, 0))
-        return Ports(*(one.getsockname()[1] for one in sockets))
+        return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
             one.close()
@@ -302,6 +315,13 @@ class Stack:
             self._start_demo(demo)
         with step("Deploying infra/template.yaml with SAM"):
             self._deploy()
+
+    def start_beside(self, name: str, argv: list, ports: list[int]) -> None:
+        """Starts one more server, which ends with the stack, and waits until it listens."""
+        log = self.folder / f"{name}.log"
+        self._processes.start(name, argv, {"PATH": os.environ["PATH"]}, log)
+        for port in ports:
+            self._await(port, log)
 
     def stop(self) -> None:
         self._processes.stop()
