@@ -16,6 +16,7 @@ facts! {
     h68_a_store_whose_answer_was_lost_is_written_when_repeated
     f37_a_worker_that_thaws_before_its_successor_has_stored_loses_no_tokens
     h62_a_worker_that_comes_late_does_not_overwrite_newer_tokens
+    h60_who_stores_late_leaves_the_lease_to_whoever_holds_it_by_then
     h62_tokens_are_stored_over_the_leased_generation_only
     h63_a_disconnect_fences_a_refresh_in_flight
     c17_a_reconnect_fences_a_refresh_in_flight
@@ -118,6 +119,21 @@ async fn f37_a_worker_that_thaws_before_its_successor_has_stored_loses_no_tokens
     assert_eq!((standing.generation, standing.failures), (2, 0));
     let standing = refused_by(refresh(store, &second, "second", 22).await);
     assert_eq!(standing.sealed, Some(b"thawed".to_vec()));
+}
+
+/// Told by the simulator, `everything-strict`, seed 43917: the second worker had asked already, and
+/// a third one asked because the first one's store had ended the lease.
+async fn h60_who_stores_late_leaves_the_lease_to_whoever_holds_it_by_then(store: &dyn AnyStore) {
+    connected(store, "u1").await;
+    let thawed = leased(store, "u1", "a1", at(0)).await;
+    leased(store, "u1", "a2", at(20)).await;
+    for _ in 0..2 {
+        assert!(is_written(&refresh(store, &thawed, "thawed", 21).await));
+    }
+    let third = acquire(store, "u1", "a3", at(22)).await;
+    assert!(matches!(third, LeaseAnswer::NotNow(_)));
+    let third = leased(store, "u1", "a3", at(40)).await;
+    assert_eq!(third.connection.generation, 2);
 }
 
 async fn h62_tokens_are_stored_over_the_leased_generation_only(store: &dyn AnyStore) {

@@ -24,7 +24,7 @@ use crate::domain::connection::{
 };
 use crate::domain::event::Event;
 use crate::domain::ids::AttemptId;
-use crate::domain::refresh_protocol::FailedAttempt;
+use crate::domain::refresh_protocol::{FailedAttempt, may_store};
 use crate::domain::time::Timestamp;
 use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
 
@@ -92,48 +92,34 @@ impl DynamoStore {
         tokens: &RefreshedTokens,
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError> {
-        let next = lease.connection.generation.saturating_add(1);
-        let validity = tokens.validity;
-        let change = live_as_leased(Expression::new(), lease)
-            .set(attr::STATUS, value::text(status::ACTIVE))
-            .set(attr::SEALED, value::bytes(&tokens.sealed))
-            .set(attr::GENERATION, value::number(next))
-            .set(attr::ISSUED_AT, value::time(validity.issued_at))
-            .set_or_remove(attr::EXPIRES_AT, validity.expires_at.map(value::time))
-            .set_or_remove(
-                attr::GRANT_EXPIRES_AT,
-                validity.grant_expires_at.map(value::time),
-            )
-            .set(attr::REFRESHABLE, AttributeValue::Bool(tokens.refreshable))
-            .set(attr::GRANTED_SCOPES, value::scopes(&tokens.granted_scopes))
-            .set_or_remove(attr::DUE_AT, tokens.due_at.map(value::time))
-            .set(attr::REFRESHED_AT, value::time(now))
-            .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
-            .set(attr::FAILURES, value::number(0))
-            .remove(&[
-                attr::SINCE,
-                attr::LEASE_OWNER,
-                attr::LEASE_UNTIL,
-                attr::OPEN_ATTEMPTS,
-                attr::OUTCOME_LOST,
-                attr::NEXT_ATTEMPT_AT,
-            ]);
+        let own = store_change(owned(lease), lease, tokens, now)
+            .remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL]);
+        let refused = match self.store(lease, own).await? {
+            Updated::Refused(Some(row)) => row,
+            updated => return stored(updated, lease),
+        };
+        let standing = read_connection(&refused)?;
+        let is_ours = read_lease(&refused)?.owner.as_ref() == Some(&lease.attempt);
+        if is_ours || !may_store(&standing, lease.connection.generation) {
+            return stored(Updated::Refused(Some(refused)), lease);
+        }
+        // Somebody else's lease runs on: whoever holds it may have asked the provider already,
+        // and nobody else is to ask before that has ended (F37, H-60).
+        let late = store_change(Expression::new(), lease, tokens, now);
+        stored(self.store(lease, late).await?, lease)
+    }
+
+    async fn store(&self, lease: &Lease, change: Expression) -> Result<Updated, StoreError> {
         let at = schema::connection(&lease.connection.key);
-        let limits = TimeoutConfig::builder()
-            .operation_timeout(STORE_LIMIT)
-            .build();
-        let updated = self
-            .update_within(
-                &self.tables.connections,
-                at,
-                change,
-                ReturnValue::None,
-                limits,
-            )
-            .await?;
-        answer(updated, lease, |stored| {
-            stored.status.is_live() && stored.generation == next
-        })
+        let limits = TimeoutConfig::builder().operation_timeout(STORE_LIMIT);
+        self.update_within(
+            &self.tables.connections,
+            at,
+            change,
+            ReturnValue::None,
+            limits.build(),
+        )
+        .await
     }
 
     pub(super) async fn fail_under_lease(
@@ -142,7 +128,8 @@ impl DynamoStore {
         failure: &FailedAttempt,
     ) -> Result<LeaseWrite, StoreError> {
         let after = failure.apply(&lease.connection);
-        let change = owned(lease)
+        // A failure says nothing about newer tokens than those it was made with (B6).
+        let change = live_as_leased(owned(lease), lease)
             .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
             .set(attr::FAILURES, value::number(after.failures))
             .set(attr::OPEN_ATTEMPTS, value::number(after.open_attempts))
@@ -228,6 +215,48 @@ impl DynamoStore {
 
 fn owned(lease: &Lease) -> Expression {
     Expression::new().equals(attr::LEASE_OWNER, value::text(lease.attempt.as_str()))
+}
+
+/// What storing tokens writes over the leased generation, but for the lease.
+fn store_change(
+    change: Expression,
+    lease: &Lease,
+    tokens: &RefreshedTokens,
+    now: Timestamp,
+) -> Expression {
+    let validity = tokens.validity;
+    live_as_leased(change, lease)
+        .set(attr::STATUS, value::text(status::ACTIVE))
+        .set(attr::SEALED, value::bytes(&tokens.sealed))
+        .set(attr::GENERATION, value::number(next_generation(lease)))
+        .set(attr::ISSUED_AT, value::time(validity.issued_at))
+        .set_or_remove(attr::EXPIRES_AT, validity.expires_at.map(value::time))
+        .set_or_remove(
+            attr::GRANT_EXPIRES_AT,
+            validity.grant_expires_at.map(value::time),
+        )
+        .set(attr::REFRESHABLE, AttributeValue::Bool(tokens.refreshable))
+        .set(attr::GRANTED_SCOPES, value::scopes(&tokens.granted_scopes))
+        .set_or_remove(attr::DUE_AT, tokens.due_at.map(value::time))
+        .set(attr::REFRESHED_AT, value::time(now))
+        .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
+        .set(attr::FAILURES, value::number(0))
+        .remove(&[
+            attr::SINCE,
+            attr::OPEN_ATTEMPTS,
+            attr::OUTCOME_LOST,
+            attr::NEXT_ATTEMPT_AT,
+        ])
+}
+
+fn next_generation(lease: &Lease) -> u64 {
+    lease.connection.generation.saturating_add(1)
+}
+
+fn stored(updated: Updated, lease: &Lease) -> Result<LeaseWrite, StoreError> {
+    answer(updated, lease, |stored| {
+        stored.status.is_live() && stored.generation == next_generation(lease)
+    })
 }
 
 fn live_as_leased(change: Expression, lease: &Lease) -> Expression {

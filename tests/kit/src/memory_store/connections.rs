@@ -176,7 +176,10 @@ impl Connections for MemoryStore {
         connection.due_at = tokens.due_at;
         connection.refreshed_at = Some(now);
         connection.failures = 0;
+        // Another's lease runs on.
+        let others = kept.lease.take().filter(|held| held.owner != lease.attempt);
         kept.forget_attempts();
+        kept.lease = others;
         kept.last_attempt = Some(lease.attempt.clone());
         Ok(LeaseWrite::Written)
     }
@@ -188,7 +191,7 @@ impl Connections for MemoryStore {
     ) -> Result<LeaseWrite, StoreError> {
         let leased = lease.connection.generation;
         let mut state = self.state();
-        let Some(kept) = state.held_by(lease) else {
+        let Some(kept) = state.held_by(lease).filter(|kept| kept.is_live_at(leased)) else {
             return Ok(state.refusal(lease, |kept| kept.is_live_at(leased)));
         };
         let after = failure.apply(&lease.connection);
