@@ -264,8 +264,8 @@ pub trait Connections: Send + Sync {
     /// its owner can (B3), for anybody else nothing happens.
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
-    /// generation is still the leased one and the connection live. Not only its owner's lease:
-    /// see `storage::dynamodb::leases`. The connection is `Active`, its failures and earlier
+    /// generation is still the leased one and the connection live. Who has lost the lease stores
+    /// too, and leaves that of another alone: see `storage::dynamodb::leases`. The connection is `Active`, its failures and earlier
     /// attempts are forgotten. The due entries are the caller's to move.
     async fn store_tokens(
         &self,
@@ -274,7 +274,7 @@ pub trait Connections: Send + Sync {
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError>;
     /// Records an attempt that brought no tokens, see [`FailedAttempt::apply`]. Only the lease's
-    /// owner can.
+    /// owner can, while the generation is the leased one.
     async fn record_failure(
         &self,
         lease: &Lease,

@@ -2,7 +2,8 @@
 //!
 //! Tokens are stored over the leased generation of a live connection (H-62, H-63), whoever holds
 //! the lease by then: a worker that was frozen beyond its lease still has what the provider
-//! issued, and refusing it could lose the grant (F37). Every other write requires that the lease
+//! issued, and refusing it could lose the grant (F37). That takes it a second write, which leaves
+//! the lease to its holder. Every other write requires that the lease
 //! is still the attempt's own, so a worker that comes late with less than tokens changes
 //! nothing. What the counters become is computed from the connection the lease answered with:
 //! nobody else moves them while the owner stands, and a write that is sent twice counts once.
