@@ -34,7 +34,7 @@ pub(super) const MODES: [(&str, Mode); 19] = [
     ("one-fault-fixed", one(Menu::Anything, Rotation::Fixed)),
     ("one-fault-strict", one_at_strict(Menu::Anything)),
     ("outage-strict", one(Menu::Outage, Rotation::Strict)),
-    ("outage-grace", one(Menu::Outage, Rotation::Grace(180))),
+    ("outage-grace", one(Menu::Outage, Rotation::Grace(60))),
     ("outage-fixed", one(Menu::Outage, Rotation::Fixed)),
     ("freeze-fixed", one(Menu::Freeze, Rotation::Fixed)),
     ("everything-strict", everything(Rotation::Strict)),
