@@ -211,6 +211,15 @@ pub enum LeaseWrite {
     Refused(Option<Box<Connection>>),
 }
 
+/// What became of storing tokens out of escrow.
+#[derive(Clone, Debug)]
+pub enum EscrowWrite {
+    /// Written or refused for good.
+    Ended(LeaseWrite),
+    /// Not written while the lease of another attempt stands: to be offered again.
+    Yields,
+}
+
 /// Connections and their leases.
 #[async_trait]
 pub trait Connections: Send + Sync {
@@ -250,7 +259,8 @@ pub trait Connections: Send + Sync {
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError>;
 
     /// Takes the lease for `attempt` until `until`, if the connection is live, no lease runs at
-    /// `now` (less the clock skew) and the next attempt is allowed; counts the attempt as open.
+    /// `now` (less the clock skew) and the next attempt is allowed; counts the attempt as open,
+    /// since `now` if no other is.
     /// A lease that stands for this `attempt` until this `until` is an earlier try of the same
     /// call and granted again.
     async fn acquire_lease(
@@ -265,14 +275,23 @@ pub trait Connections: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
     /// generation is still the leased one and the connection live. Who has lost the lease stores
-    /// too, and leaves that of another alone: see `storage::dynamodb::leases`. The connection is `Active`, its failures and earlier
-    /// attempts are forgotten. The due entries are the caller's to move.
+    /// too, and leaves that of another alone: see `storage::dynamodb::leases`. The connection is
+    /// `Active`, its failures and earlier attempts are forgotten. The due entries are the caller's
+    /// to move.
     async fn store_tokens(
         &self,
         lease: &Lease,
         tokens: &RefreshedTokens,
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError>;
+    /// As [`Connections::store_tokens`], for tokens out of escrow, whose attempt ended long ago:
+    /// written only while no other attempt's lease runs at `now` (less the clock skew).
+    async fn store_escrowed(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<EscrowWrite, StoreError>;
     /// Records an attempt that brought no tokens, see [`FailedAttempt::apply`]. Only the lease's
     /// owner can, while the generation is the leased one.
     async fn record_failure(

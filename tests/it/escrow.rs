@@ -58,7 +58,8 @@ impl Outage {
         let (table_away, bus_away) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let away = Arc::clone(&table_away);
         let hook = move |method, phase| {
-            let written = matches!(method, "store_tokens" | "record_failure");
+            let writes = ["store_tokens", "store_escrowed", "record_failure"];
+            let written = writes.contains(&method);
             let strikes = written && phase == Phase::Before && away.load(Ordering::SeqCst);
             strikes.then(Fault::unavailable)
         };
@@ -188,9 +189,9 @@ async fn h69_escrow_that_never_comes_leaves_the_old_token_to_be_tried() {
     let outage = Outage::of(Rotation::None).await;
     outage.refresh_into_escrow().await;
     outage.table_is_away(false);
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.ask().await.unwrap_err();
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.ask().await.unwrap();
     assert_eq!(outage.refreshes(), 2);
 }
@@ -229,7 +230,7 @@ async fn f28_with_table_and_bus_both_away_a_strict_providers_grant_is_lost_and_s
     outage.ask().await.unwrap_err();
     outage.table_is_away(false);
     outage.bus_away.store(false, Ordering::SeqCst);
-    for pause in [20, 20, 60] {
+    for pause in [22, 22, 60] {
         outage.world.pass(pause);
         let answer = outage.ask().await.unwrap_err();
         let lost = NotFresh::ReconnectRequired(ReconnectReason::RefreshOutcomeLost);
@@ -311,7 +312,7 @@ async fn lost_answer(outage: &Outage) -> Job {
 async fn f8_a_lost_answer_is_retried_when_it_has_settled_without_waiting_for_the_tick() {
     let outage = Outage::of(Rotation::Grace { seconds: 30 }).await;
     let retry = lost_answer(&outage).await;
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.retry(&retry).await;
     assert_eq!(outage.refreshes(), 2);
     outage.ask().await.unwrap();
@@ -334,7 +335,7 @@ async fn f8_the_one_retry_of_a_lost_answer_does_not_wait_for_a_failing_providers
         .await;
     let paused = engine.admit(&connector).await;
     assert!(matches!(paused, Admitted::Paused { .. }));
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.retry(&retry).await;
     assert_eq!(outage.refreshes(), 2);
     outage.ask().await.unwrap();
@@ -344,7 +345,7 @@ async fn f8_the_one_retry_of_a_lost_answer_does_not_wait_for_a_failing_providers
 async fn f40_a_retry_delivered_five_times_asks_the_provider_once() {
     let outage = Outage::of(Rotation::Grace { seconds: 60 }).await;
     let retry = lost_answer(&outage).await;
-    outage.world.pass(20);
+    outage.world.pass(22);
     for _ in 0..5 {
         outage.retry(&retry).await;
     }
@@ -357,7 +358,7 @@ async fn f41_a_retry_that_comes_too_early_or_after_somebody_else_asks_nobody() {
     let retry = lost_answer(&outage).await;
     outage.retry(&retry).await;
     assert_eq!(outage.refreshes(), 1, "the lease still runs");
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.ask().await.unwrap();
     outage.retry(&retry).await;
     assert_eq!(outage.refreshes(), 2, "the look-up has settled it");
@@ -377,11 +378,11 @@ async fn f10_what_stays_unknown_is_left_to_backoff_after_one_quick_retry() {
     outage.world.provider.always(When::refreshing(), down);
     outage.ask().await.unwrap_err();
     let retry = outage.job();
-    outage.world.pass(20);
+    outage.world.pass(22);
     outage.retry(&retry).await;
     assert_eq!(outage.refreshes(), 2);
     for job in outage.queue.drain() {
-        outage.world.pass(20);
+        outage.world.pass(22);
         outage.retry(&job).await;
     }
     assert!(outage.refreshes() <= 3);

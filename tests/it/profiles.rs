@@ -108,7 +108,7 @@ async fn h50_an_exchange_in_a_query_leaves_no_token_in_our_log() {
         .lookup_with(wanted.clone())
         .await
         .expect_problem(503, "provider_unavailable");
-    world.pass(20);
+    world.pass(22);
     let answer = world.lookup_with(wanted).await.expect_status(200);
     assert_ne!(answer.text("access_token"), first);
     let asked = world.provider.requests();

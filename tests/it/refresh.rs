@@ -109,7 +109,7 @@ async fn f8_an_answer_lost_by_a_strict_provider_is_named_as_such() {
         .await
         .expect_problem(503, "provider_unavailable");
     // A first refusal proves nothing yet, here as elsewhere.
-    world.pass(20);
+    world.pass(22);
     world
         .lookup("alice", &connector)
         .await
@@ -268,7 +268,7 @@ async fn f15_an_unreadable_answer_is_an_unknown_outcome() {
             .lookup("alice", &connector)
             .await
             .expect_problem(503, "provider_unavailable");
-        world.pass(20);
+        world.pass(22);
         world.token("alice", &connector).await;
     }
 }

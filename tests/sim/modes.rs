@@ -18,6 +18,8 @@ pub(super) struct Mode {
     pub(super) year: bool,
 }
 
+/// A lost answer is found by the queue's retry: 8 s, 22 s, and some for its delivery.
+const GRACE_FOR_AN_ANSWER: Rotation = Rotation::Grace(45);
 /// A crash is found by a tick: a lease that is over just after one waits for the next.
 const GRACE_FOR_A_CRASH: Rotation = Rotation::Grace(100);
 
@@ -27,14 +29,14 @@ pub(super) const MODES: [(&str, Mode); 19] = [
     ("calm-grace", calm(Rotation::Grace(60))),
     ("calm-sliding", calm(Rotation::Sliding)),
     ("calm-fixed", calm(Rotation::Fixed)),
-    ("one-answer", one(Menu::Answer, GRACE_FOR_A_CRASH)),
+    ("one-answer", one(Menu::Answer, GRACE_FOR_AN_ANSWER)),
     ("one-fault-asked", asked(Rotation::Grace(60))),
     ("one-fault-swept", one(Menu::Anything, GRACE_FOR_A_CRASH)),
     ("one-fault-sliding", one(Menu::Anything, Rotation::Sliding)),
     ("one-fault-fixed", one(Menu::Anything, Rotation::Fixed)),
     ("one-fault-strict", one_at_strict(Menu::Anything)),
     ("outage-strict", one(Menu::Outage, Rotation::Strict)),
-    ("outage-grace", one(Menu::Outage, Rotation::Grace(180))),
+    ("outage-grace", one(Menu::Outage, Rotation::Grace(60))),
     ("outage-fixed", one(Menu::Outage, Rotation::Fixed)),
     ("freeze-fixed", one(Menu::Freeze, Rotation::Fixed)),
     ("everything-strict", everything(Rotation::Strict)),

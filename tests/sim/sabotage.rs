@@ -9,8 +9,8 @@ use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::time::Timestamp;
 use shared::events::{connection_event, reconnect_required};
 use shared::ports::{
-    ConnectWrite, Connections as _, DueTable as _, LeaseAnswer, LeaseWrite, RefreshedTokens,
-    StoreError,
+    ConnectWrite, Connections as _, DueTable as _, EscrowWrite, LeaseAnswer, LeaseWrite,
+    RefreshedTokens, StoreError,
 };
 
 use super::store::SimStore;
@@ -33,6 +33,8 @@ pub(super) enum Sabotage {
     GenerationIgnored,
     /// Tokens are stored for a connection that is gone.
     StatusIgnored,
+    /// Tokens out of escrow are stored while another attempt holds the lease.
+    EscrowYieldsToNobody,
     /// The first `invalid_grant` makes the user reconnect (B9).
     FirstRefusalIsFinal,
     /// The due entry that stands is removed before the next one is added (F31).
@@ -119,6 +121,20 @@ impl SimStore {
             _ => world.store.store_tokens(lease, tokens, now).await,
         };
         world.judge_stored(key);
+        answer
+    }
+
+    pub(super) async fn keep_escrowed(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<EscrowWrite, StoreError> {
+        if self.0.sabotage == Some(Sabotage::EscrowYieldsToNobody) {
+            return self.keep(lease, tokens, now).await.map(EscrowWrite::Ended);
+        }
+        let answer = self.0.store.store_escrowed(lease, tokens, now).await;
+        self.0.judge_stored(&lease.connection.key);
         answer
     }
 

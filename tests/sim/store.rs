@@ -17,8 +17,8 @@ use shared::domain::ids::{
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, LeaseAnswer,
-    LeaseWrite, Page, RefreshedTokens, Registry, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, EscrowWrite,
+    LeaseAnswer, LeaseWrite, Page, RefreshedTokens, Registry, Revocation, StoreError,
 };
 
 use super::faults::StoreFault;
@@ -129,6 +129,8 @@ over_the_network! {
         acquire_lease(key: &ConnectionKey, attempt: &AttemptId, now: Timestamp, until: Timestamp)
             -> LeaseAnswer = lease;
         store_tokens(lease: &Lease, tokens: &RefreshedTokens, now: Timestamp) -> LeaseWrite = keep;
+        store_escrowed(lease: &Lease, tokens: &RefreshedTokens, now: Timestamp)
+            -> EscrowWrite = keep_escrowed;
         record_failure(lease: &Lease, failure: &FailedAttempt) -> LeaseWrite = fail;
         require_reconnect(lease: &Lease, reason: ReconnectReason, since: Timestamp, event: &Event)
             -> LeaseWrite = give_up;

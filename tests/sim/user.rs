@@ -89,6 +89,7 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
             account: None,
             due_at: Some(expires_at.before(Duration::from_millis(world.lifetime / 5))),
             open_attempts: 0,
+            open_since: None,
             outcome_lost: false,
             failures: 0,
             next_attempt_at: None,

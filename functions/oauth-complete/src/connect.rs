@@ -122,6 +122,7 @@ fn write_of(
             random_fraction(&*state.entropy),
         ),
         open_attempts: 0,
+        open_since: None,
         outcome_lost: false,
         failures: 0,
         next_attempt_at: None,

@@ -55,6 +55,8 @@ pub struct Connection {
     /// Attempts to refresh that have not reported how they ended. More than the running one
     /// means that an earlier one crashed, or that the table did not take its report.
     pub open_attempts: u64,
+    /// When the first of those took its lease. Nothing it may have spent was spent before.
+    pub open_since: Option<Timestamp>,
     /// Whether an attempt since the last stored token set never learnt its answer: the provider
     /// may have rotated the refresh token without our knowing the new one.
     pub outcome_lost: bool,

@@ -146,6 +146,7 @@ mod tests {
             account: None,
             due_at: None,
             open_attempts: 0,
+            open_since: None,
             outcome_lost: false,
             failures: 0,
             next_attempt_at: None,

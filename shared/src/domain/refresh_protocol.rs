@@ -19,20 +19,18 @@ pub const MASS_REFUSAL_HELD: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_PAUSE: Duration = Duration::from_secs(3600);
 /// How late a [`Job::RetryRefresh`](super::job::Job) is delivered: when the lease of the attempt
 /// that asked for it is over (`DelaySeconds` of the template's `RetryQueue`).
-pub const RETRY_DELAY: Duration = Duration::from_secs(20);
+/// Two clocks may differ by the skew, and a retry that came before the pause it waits for is over
+/// would be dropped.
+pub const RETRY_DELAY: Duration = Duration::from_secs(22);
+/// The longest a token request may take: a lease waits for it (refresh.md section 3).
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long an attempt that never reported is given for its tokens to come out of escrow,
 /// counted from the moment the table is known to be writable again.
 const ESCROW_SETTLE: Duration = RETRY_DELAY;
 
-/// A grace that is over before a crash is made good: recovery takes longer than a lease.
-const SHORT_GRACE: Duration = Duration::from_secs(30);
-/// A grace that leaves time for everything: a lease, a tick that finds the connection, waiting
-/// for the escrow, and the retry after that make 100 s.
-const AMPLE_GRACE: Duration = Duration::from_secs(180);
-
-/// What must be left of a lease when the provider is asked: the 8 s of the request, and time for
-/// one that lies about on its way to arrive before anybody else may ask (F9).
+/// What must be left of a lease when the provider is asked: [`TOKEN_TIMEOUT`], and time for a
+/// request that lies about on its way to arrive before anybody else may ask (F9).
 const REQUEST_LIFE: Duration = Duration::from_secs(14);
 
 /// A misconfigured connector is asked again no sooner than this.
@@ -100,6 +98,7 @@ impl FailedAttempt {
         let mut after = Connection {
             next_attempt_at: Some(self.next_attempt_at()),
             open_attempts: 0,
+            open_since: None,
             outcome_lost: leased.has_lost_outcome(),
             ..leased.clone()
         };
@@ -129,8 +128,15 @@ impl FailedAttempt {
 pub fn may_lease(connection: &Connection, held: Option<Timestamp>, now: Timestamp) -> bool {
     connection.status.is_live()
         && connection.sealed.is_some()
-        && held.is_none_or(|until| until < now.before(CLOCK_SKEW))
+        && is_lease_over(held, now)
         && connection.next_attempt_at.is_none_or(|at| at <= now)
+}
+
+/// Whether the lease that stands until `held` is over by everybody's clock. Tokens come out of
+/// escrow only when that of any other attempt is: it may be asking the provider, and storing them
+/// would let a third attempt ask beside it (H-60, H-69).
+pub fn is_lease_over(held: Option<Timestamp>, now: Timestamp) -> bool {
+    held.is_none_or(|until| until < now.before(CLOCK_SKEW))
 }
 
 /// Whether tokens that replace generation `leased` may be stored (H-62, H-63): whoever holds
@@ -152,8 +158,9 @@ pub fn may_ask(until: Timestamp, now: Timestamp) -> bool {
 
 /// What is to be done before the provider is asked at all, because the attempt before this one
 /// never reported: it may have left rotated tokens in escrow, and asking with the old one could
-/// kill those. Only where the provider takes the old token again for a while that would be over
-/// by then is it asked at once: a crash is likelier than a table that is away.
+/// kill those. Where the provider takes the old token again for a while it is asked at once, as
+/// long as it would still take it from a request that begins now: a crash is likelier than a table
+/// that is away, and asking in time makes good either.
 pub fn before_asking(
     leased: &Connection,
     rotation: Rotation,
@@ -162,11 +169,21 @@ pub fn before_asking(
     let waits = match rotation {
         Rotation::None | Rotation::Sliding => false,
         Rotation::Strict => true,
-        Rotation::Grace(grace) => grace < SHORT_GRACE || grace >= AMPLE_GRACE,
+        Rotation::Grace(grace) => is_grace_over(grace, leased.open_since, now),
     };
     (waits && leased.open_attempts > 1).then(|| FailedAttempt::Settle {
         next_attempt_at: now.after(ESCROW_SETTLE),
     })
+}
+
+/// Whether a token that was first spent after `since` is refused by the time a request that
+/// begins now is answered. An attempt that is followed by another began a lease ago or more: an
+/// instant after that is not its own, because it is of a version that wrote none.
+fn is_grace_over(grace: Duration, since: Option<Timestamp>, now: Timestamp) -> bool {
+    let open_for = since.map(|since| now.since(since));
+    open_for
+        .filter(|open_for| *open_for >= LEASE)
+        .is_none_or(|open_for| open_for + TOKEN_TIMEOUT >= grace)
 }
 
 /// What a failed attempt means for the connection.

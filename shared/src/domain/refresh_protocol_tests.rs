@@ -35,6 +35,7 @@ fn leased() -> Connection {
         account: None,
         due_at: Some(at(3000)),
         open_attempts: 1,
+        open_since: Some(at(0)),
         outcome_lost: false,
         failures: 0,
         next_attempt_at: None,
@@ -63,6 +64,8 @@ fn a_lease_is_taken_over_no_sooner_than_the_skew_after_its_end() {
     let held = Some(at(17));
     assert!(!may_lease(&connection, held, at(19)));
     assert!(may_lease(&connection, held, lease_end(at(0))));
+    assert!(is_lease_over(None, at(0)) && is_lease_over(held, lease_end(at(0))));
+    assert!(!is_lease_over(held, at(19)));
 }
 
 #[test]
@@ -169,44 +172,63 @@ fn a_refusal_without_a_known_reason_makes_suspect_at_the_third_time_and_never_de
     }
 }
 
-#[test]
-fn h69_an_attempt_that_never_reported_is_given_time_where_that_does_not_use_up_the_grace() {
-    let crashed = Connection {
+/// A connection whose attempt began at 0 and never reported; another holds the lease now.
+fn crashed() -> Connection {
+    Connection {
         open_attempts: 2,
         ..leased()
-    };
-    let grace = |seconds| Rotation::Grace(Duration::from_secs(seconds));
+    }
+}
+
+fn grace(seconds: u64) -> Rotation {
+    Rotation::Grace(Duration::from_secs(seconds))
+}
+
+#[test]
+fn h69_an_attempt_that_never_reported_is_given_time_once_the_old_token_may_be_dead() {
     let settle = FailedAttempt::Settle {
-        next_attempt_at: at(20),
+        next_attempt_at: at(52),
     };
-    for rotation in [Rotation::Strict, grace(10), grace(600)] {
-        let before = before_asking(&crashed, rotation, at(0));
-        assert_eq!(before.as_ref(), Some(&settle));
-        assert_eq!(before_asking(&leased(), rotation, at(0)), None);
+    // The answer comes within 8 s.
+    for rotation in [Rotation::Strict, grace(10), grace(38)] {
+        let before = before_asking(&crashed(), rotation, at(30));
+        assert_eq!(before.as_ref(), Some(&settle), "{rotation:?}");
+        assert_eq!(before_asking(&leased(), rotation, at(30)), None);
         // It has had its time: what is stored now is tried.
-        let settled = settle.apply(&crashed);
+        let settled = settle.apply(&crashed());
         assert!(settled.has_lost_outcome());
+        assert_eq!((settled.open_attempts, settled.open_since), (0, None));
         let next = Connection {
             open_attempts: 1,
+            open_since: Some(at(52)),
             ..settled
         };
-        assert_eq!(before_asking(&next, rotation, at(20)), None);
+        assert_eq!(before_asking(&next, rotation, at(52)), None);
     }
-    for rotation in [Rotation::None, Rotation::Sliding, grace(60)] {
-        assert_eq!(before_asking(&crashed, rotation, at(0)), None);
+    for rotation in [Rotation::None, Rotation::Sliding, grace(39), grace(600)] {
+        assert_eq!(before_asking(&crashed(), rotation, at(30)), None);
+    }
+}
+
+/// An older version wrote no instant, and whoever came after it wrote his own.
+#[test]
+fn f47_an_attempt_of_which_nobody_knows_when_it_began_is_given_time() {
+    for open_since in [None, Some(at(30))] {
+        let connection = Connection {
+            open_since,
+            ..crashed()
+        };
+        assert!(before_asking(&connection, grace(600), at(31)).is_some());
+        assert_eq!(before_asking(&connection, Rotation::None, at(31)), None);
     }
 }
 
 #[test]
 fn a_loss_is_remembered_until_tokens_are_stored() {
-    let crashed = Connection {
-        open_attempts: 2,
-        ..leased()
-    };
     let pause = FailedAttempt::Pause {
         next_attempt_at: at(9),
     };
-    let after = pause.apply(&pause.apply(&crashed));
+    let after = pause.apply(&pause.apply(&crashed()));
     assert_eq!((after.open_attempts, after.failures), (0, 2));
     assert!(after.outcome_lost);
     assert!(!pause.apply(&leased()).outcome_lost);

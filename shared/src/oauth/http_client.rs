@@ -13,10 +13,8 @@ use url::Url;
 use super::resolver::{AddressRefused, Guard, Resolver, SystemResolver};
 use crate::domain::address::AddressRules;
 
-/// The longest a token request may take. Shorter than [`OTHER_TIMEOUT`] because a lease waits
-/// for it (refresh.md section 3).
-pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(8);
-/// The longest any other request may take.
+/// The longest a request may take that no lease waits for; the others have
+/// [`TOKEN_TIMEOUT`](crate::domain::refresh_protocol::TOKEN_TIMEOUT).
 pub const OTHER_TIMEOUT: Duration = Duration::from_secs(10);
 
 const LIMITS: Limits = Limits {

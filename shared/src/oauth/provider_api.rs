@@ -23,12 +23,13 @@ use oauth2::{
 };
 
 use super::answer::{self, Parsed};
-use super::http_client::{HttpClient, OTHER_TIMEOUT, SendError, TOKEN_TIMEOUT};
+use super::http_client::{HttpClient, OTHER_TIMEOUT, SendError};
 use super::revoke::{self, Verdict};
 use super::{account, exchange, json, request};
 use crate::domain::provider::{
     BodyEncoding, ClientAuth, Provider, RefreshGrant, Revocation, RevokedToken,
 };
+use crate::domain::refresh_protocol::TOKEN_TIMEOUT;
 use crate::domain::secret::Secret;
 use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
 use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};

@@ -32,18 +32,7 @@ impl RefreshEngine {
         now: Timestamp,
     ) -> Outcome {
         let connection = &lease.connection;
-        let job = Job::StoreTokens(Box::new(EscrowedTokens {
-            connection: connection.key.clone(),
-            id: connection.id.clone(),
-            attempt: lease.attempt.clone(),
-            generation: connection.generation,
-            connector_generation: connection.connector_generation,
-            sealed: SealedBytes(tokens.sealed),
-            validity: tokens.validity,
-            refreshable: tokens.refreshable,
-            granted_scopes: tokens.granted_scopes,
-            due_at: tokens.due_at,
-        }));
+        let job = Job::StoreTokens(Box::new(escrowed(lease, tokens)));
         let until = match self.jobs.enqueue(&[job]).await {
             Ok(()) => now.after(ESCROW_DELIVERY),
             Err(error) => {
@@ -114,30 +103,20 @@ impl RefreshEngine {
         }
     }
 
-    /// Tokens arrived for a connection that was disconnected during the call: nobody will ever
-    /// see them, and the provider is told (F30).
-    pub(super) async fn revoke_orphan(
-        &self,
-        connection: &Connection,
-        sealed: Vec<u8>,
-        generation: u64,
-        now: Timestamp,
-    ) {
+    /// Tokens arrived for a connection that was disconnected during the call, or while they were
+    /// in escrow: nobody will ever see them, and the provider is told (F30, X9).
+    pub(super) async fn revoke_orphan(&self, tokens: &EscrowedTokens) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let revocation = Revocation {
-            key: connection.key.clone(),
-            connection: connection.id.clone(),
-            sealed,
-            generation,
-            connector_generation: connection.connector_generation,
+            key: tokens.connection.clone(),
+            connection: tokens.id.clone(),
+            sealed: tokens.sealed.0.clone(),
+            generation: tokens.generation + 1,
+            connector_generation: tokens.connector_generation,
             since: now,
             settles_connection: false,
         };
-        if let Err(error) = self.due.add_revocation(&revocation, now).await {
-            tracing::error!(
-                connection.id = %connection.id, error = %error,
-                "tokens of a connection that is gone could not be queued for revocation"
-            );
-        }
+        self.due.add_revocation(&revocation, now).await.map(|_| ())
     }
 
     pub(super) async fn settle_failure(
@@ -232,6 +211,23 @@ impl RefreshEngine {
             tracing::warn!(connection.id = %lease.connection.id, error = %error, "lease was not released");
         }
         outcome
+    }
+}
+
+/// Tokens that came of `lease` and are not stored, as whoever deals with them needs them.
+pub(super) fn escrowed(lease: &Lease, tokens: RefreshedTokens) -> EscrowedTokens {
+    let connection = &lease.connection;
+    EscrowedTokens {
+        connection: connection.key.clone(),
+        id: connection.id.clone(),
+        attempt: lease.attempt.clone(),
+        generation: connection.generation,
+        connector_generation: connection.connector_generation,
+        sealed: SealedBytes(tokens.sealed),
+        validity: tokens.validity,
+        refreshable: tokens.refreshable,
+        granted_scopes: tokens.granted_scopes,
+        due_at: tokens.due_at,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aftermath::escrowed;
 use super::{RefreshEngine, STORE_BUDGET};
 use crate::connector_client::ConnectorClient;
 use crate::crypto::hash::random_fraction;
@@ -244,6 +245,7 @@ impl RefreshEngine {
                     granted_scopes: refreshed.granted_scopes,
                     due_at: refreshed.due_at,
                     open_attempts: 0,
+                    open_since: None,
                     outcome_lost: false,
                     failures: 0,
                     next_attempt_at: None,
@@ -269,8 +271,12 @@ impl RefreshEngine {
             }
             Ok(LeaseWrite::Refused(_)) => {
                 self.forget(news.as_ref()).await;
-                self.revoke_orphan(connection, refreshed.sealed, generation, now)
-                    .await;
+                if let Err(error) = self.revoke_orphan(&escrowed(lease, refreshed)).await {
+                    tracing::error!(
+                        connection.id = %connection.id, error = %error,
+                        "tokens of a connection that is gone could not be queued for revocation"
+                    );
+                }
                 Outcome::Gone
             }
             Err(error) => {

@@ -11,12 +11,20 @@ use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, LEASE, Lease};
 use crate::domain::ids::ConnectionId;
 use crate::domain::job::{EscrowedTokens, Job};
-use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, Revocation, StoreError};
+use crate::ports::{EscrowWrite, LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
 
 /// How long one delivery of escrowed tokens is offered to the table. The function is stopped
 /// after 15 s, and one answer may take 6.
 const DELIVERY_BUDGET: Duration = Duration::from_secs(7);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What became of one offer of escrowed tokens to the table.
+enum Offer {
+    /// They are stored, or nobody needs them.
+    Settled,
+    /// Another attempt holds the lease.
+    Yields,
+}
 
 /// A job that could not be done; the queue delivers it again.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +70,10 @@ impl RefreshEngine {
         Ok(())
     }
 
-    /// Stores tokens out of escrow, if the generation they replace still stands (H-69). What
-    /// the table does not take within a few seconds is handed over again, so that a table that
-    /// comes back finds them waiting, ahead of the next attempt with the old token.
+    /// Stores tokens out of escrow, if the generation they replace still stands (H-69), and only
+    /// while no other attempt may be asking the provider. What does not get in within a few
+    /// seconds is handed over again, so that a table that comes back, or a lease that ends, finds
+    /// them waiting, ahead of the next attempt with the old token.
     ///
     /// # Errors
     /// When neither table nor bus takes them: the queue keeps them.
@@ -73,7 +82,10 @@ impl RefreshEngine {
         let mut pause = Duration::from_millis(100);
         loop {
             let error = match self.offer(tokens).await {
-                Ok(()) => return Ok(()),
+                Ok(Offer::Settled) => return Ok(()),
+                Ok(Offer::Yields) => {
+                    StoreError::Unavailable("another attempt holds the lease".into())
+                }
                 Err(error @ StoreError::Corrupt(_)) => return Err(error.into()),
                 Err(error @ StoreError::Unavailable(_)) => error,
             };
@@ -87,16 +99,18 @@ impl RefreshEngine {
         }
     }
 
-    async fn offer(&self, tokens: &EscrowedTokens) -> Result<(), StoreError> {
+    async fn offer(&self, tokens: &EscrowedTokens) -> Result<Offer, StoreError> {
+        // Whether another's lease is over is for a clock to say that others share.
+        self.check_clock()?;
         let current = self.connections.connection(&tokens.connection).await?;
         let standing = current.filter(|current| current.id == tokens.id);
         let Some(connection) = standing.filter(|standing| !standing.status.is_gone()) else {
-            return self.revoke_escrowed(tokens).await;
+            return self.revoke_orphan(tokens).await.map(|()| Offer::Settled);
         };
         if connection.generation != tokens.generation || !connection.status.is_live() {
             // Stored by an earlier delivery, or the user went through the consent meanwhile.
             tracing::info!(connection.id = %tokens.id, "escrowed tokens are not needed");
-            return Ok(());
+            return Ok(Offer::Settled);
         }
         let refreshed = RefreshedTokens {
             sealed: tokens.sealed.0.clone(),
@@ -115,37 +129,27 @@ impl RefreshEngine {
             until: tokens.validity.issued_at.after(LEASE),
             connection,
         };
-        let stored = self.connections.store_tokens(&lease, &refreshed, now).await;
-        if !matches!(stored, Ok(LeaseWrite::Written)) {
+        let write = self.connections.store_escrowed(&lease, &refreshed, now);
+        let stored = write.await;
+        if !matches!(stored, Ok(EscrowWrite::Ended(LeaseWrite::Written))) {
             self.forget(news.as_ref()).await;
         }
-        match stored? {
+        let ended = match stored? {
+            EscrowWrite::Ended(ended) => ended,
+            EscrowWrite::Yields => return Ok(Offer::Yields),
+        };
+        match ended {
             LeaseWrite::Written => {
                 tracing::warn!(connection.id = %tokens.id, "tokens came out of escrow");
                 self.move_due_entry(&lease.connection, tokens.due_at).await;
                 if let Some(event) = &news {
                     self.publisher.publish(event).await;
                 }
-                Ok(())
             }
-            LeaseWrite::Refused(Some(now)) if is_of(&now, tokens) => Ok(()),
-            LeaseWrite::Refused(_) => self.revoke_escrowed(tokens).await,
+            LeaseWrite::Refused(Some(now)) if is_of(&now, tokens) => {}
+            LeaseWrite::Refused(_) => self.revoke_orphan(tokens).await?,
         }
-    }
-
-    /// The connection is gone: nobody will ever see the tokens, and the provider is told (X9).
-    async fn revoke_escrowed(&self, tokens: &EscrowedTokens) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let revocation = Revocation {
-            key: tokens.connection.clone(),
-            connection: tokens.id.clone(),
-            sealed: tokens.sealed.0.clone(),
-            generation: tokens.generation + 1,
-            connector_generation: tokens.connector_generation,
-            since: now,
-            settles_connection: false,
-        };
-        self.due.add_revocation(&revocation, now).await.map(|_| ())
+        Ok(Offer::Settled)
     }
 }
 

@@ -300,6 +300,7 @@ pub(crate) mod attr {
         NAME = "name";
         NEXT_ATTEMPT_AT = "next_attempt_at";
         OPEN_ATTEMPTS = "open_attempts";
+        OPEN_SINCE = "open_since";
         OPENINGS = "openings";
         OPEN_UNTIL = "open_until";
         OUTCOME = "outcome";

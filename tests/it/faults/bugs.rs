@@ -109,7 +109,7 @@ async fn b15_a_retry_within_grace_brings_no_disconnected_grant_back() {
         story.provider_does(Behaviour::ProcessThenDrop);
         story.ask_in_vain().await;
         disconnected(story).await;
-        story.world.pass(20);
+        story.world.pass(22);
         story.deliver().await;
         story.world.tick().await;
         let bobs = story.world.provider.grants()[1].refreshes;

@@ -22,6 +22,7 @@ use serde_json::json;
 use shared::domain::connection::{Connection, ConnectionStatus, LEASE, Lease};
 use shared::domain::ids::AttemptId;
 use shared::domain::job::Job;
+use shared::domain::refresh_protocol::RETRY_DELAY;
 use shared::domain::token::Validity;
 use shared::ports::{Clock as _, LeaseWrite, RefreshedTokens};
 use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
@@ -35,8 +36,9 @@ use tracing::subscriber::DefaultGuard;
 use crate::world::{Answer, Call, World};
 
 const HOUR: u64 = 3600;
-/// Longer than a lease, with the difference that clocks may have.
-const LEASE_OVER: u64 = 20;
+/// Longer than a lease, with the difference that clocks may have; as long as a retry waits, and
+/// whoever waits for escrow.
+const LEASE_OVER: u64 = RETRY_DELAY.as_secs();
 
 /// What a provider does with the refresh token that a refresh was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

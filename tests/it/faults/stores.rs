@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use serde_json::json;
 use shared::crypto::vault::Vault;
-use shared::domain::connection::ConnectionStatus;
+use shared::domain::connection::{ConnectionStatus, LEASE};
+use shared::domain::ids::AttemptId;
 use shared::domain::job::Job;
 use shared::domain::secret::Secret;
 use shared::domain::token::{TokenSet, Validity};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
-use shared::ports::{Clock as _, JobQueue, QueueError};
+use shared::ports::{Clock as _, Connections as _, JobQueue, LeaseAnswer, QueueError};
 use shared::refresh::RefreshEngine;
 use testkit::entropy::SeededEntropy;
 use testkit::fake_as::{Behaviour, GrantState};
@@ -94,6 +95,56 @@ async fn f28_tokens_that_the_table_does_not_take_come_out_of_escrow() {
         story.faults.away(&[]);
         story.is_kept().await;
         assert_eq!(story.asked(), 2, "the spent token was not tried again");
+    })
+    .await;
+}
+
+/// The table was away for longer than any grace: the first that is written is that somebody waits.
+#[tokio::test]
+async fn h69_a_spent_token_is_not_tried_again_while_its_successor_may_be_in_escrow() {
+    at_every_provider(async |story| {
+        story.faults.away(&["store_tokens", "record_failure"]);
+        story.ask_in_vain().await;
+        story.world.pass(120);
+        story.faults.away(&[]);
+        if story.kind != Kind::Fixed {
+            story.ask_in_vain().await;
+        }
+        assert_eq!(story.asked(), 1);
+        story.is_kept().await;
+        assert_eq!(story.asked(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn h69_escrow_waits_until_nobody_else_can_be_asking_the_provider() {
+    at_every_provider(async |story| {
+        story.faults.away(&["store_tokens", "record_failure"]);
+        story.ask_in_vain().await;
+        story.world.pass(LEASE_OVER);
+        story.faults.away(&[]);
+        let (key, now) = (story.stored().await.key, story.world.clock.now());
+        let attempt = AttemptId::parse("another").unwrap();
+        let taken = story
+            .store
+            .acquire_lease(&key, &attempt, now, now.after(LEASE));
+        let Ok(LeaseAnswer::Granted(lease)) = taken.await else {
+            panic!("the lease is free");
+        };
+        // Not stored, but handed over again; and a clock that is ahead does not change that.
+        story.deliver().await;
+        story.world.clock.set(now.after(2 * LEASE));
+        story.world.clock.distrust(true);
+        story.deliver().await;
+        assert_eq!(story.stored().await, lease.connection);
+        story.world.clock.set(now);
+        story.world.clock.distrust(false);
+        story.store.release_lease(&lease).await.unwrap();
+        story.deliver().await;
+        assert_eq!(story.stored().await.generation, 2);
+        story.is_kept().await;
+        assert_eq!(story.asked(), 2);
     })
     .await;
 }

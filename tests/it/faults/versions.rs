@@ -60,7 +60,7 @@ async fn f47_a_connection_of_a_version_that_kept_less_is_handed_out_and_refreshe
     let connector = world.connector(&["read"]).await;
     world.connect("alice", &connector).await;
     // What was added since, or is not there before the first refresh.
-    let since = "open_attempts, outcome_lost, failures, next_attempt_at, grant_expires_at, \
+    let since = "open_attempts, open_since, outcome_lost, failures, next_attempt_at, grant_expires_at, \
                  last_read_at, last_attempt, refreshed_at, lease_owner, lease_until";
     let before = item(&engine).await;
     engine

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use shared::domain::provider::Rotation;
 
-use rules::{ENGINE, Faults, Game, Rules, Waits};
+use rules::{ENGINE, Faults, Game, Rules};
 use search::explore;
 use turn::{What, Wrong};
 
@@ -130,11 +130,11 @@ fn h60_to_h69_at_a_strict_provider_only_what_nobody_heard_of_is_lost() {
     }
 }
 
-/// Where a spent token is taken again for a minute, one crash or one lost answer loses nothing.
-/// Two of them can take longer than the minute.
+/// Where a spent token is taken again for a minute, one crash, one lost answer or one table that is
+/// away, for however long, loses nothing. Two of them can take longer than the minute.
 #[test]
 fn h61_at_a_provider_with_a_minute_of_grace_no_single_fault_loses_anything() {
-    for faults in [NONE, DISCONNECT, CRASH, ANSWER, REFUSAL] {
+    for faults in [NONE, DISCONNECT, CRASH, ANSWER, TABLE, REFUSAL] {
         let (wrong, _) = play(ENGINE, GRACE, faults);
         assert_eq!(wrong, [], "{faults:?}");
     }
@@ -144,42 +144,10 @@ fn h61_at_a_provider_with_a_minute_of_grace_no_single_fault_loses_anything() {
 
 #[test]
 fn h61_where_refresh_tokens_stay_nothing_is_ever_lost() {
-    for faults in [NONE, DISCONNECT, CRASH, ANSWER, REFUSAL, THREE] {
+    for faults in [NONE, DISCONNECT, CRASH, ANSWER, TABLE, REFUSAL, THREE, ALL] {
         let (wrong, _) = play(ENGINE, Rotation::None, faults);
         assert_eq!(wrong, [], "{faults:?}");
     }
-}
-
-/// Escrowed tokens are stored whoever holds the lease, and end it. Where the holder has asked
-/// the provider, which takes the old token again for a while, there are two requests at a time,
-/// and the older tokens are the ones that are kept.
-#[test]
-fn h69_escrow_that_is_stored_under_the_lease_of_another_attempt_loses_where_there_is_grace() {
-    goes_wrong(ENGINE, GRACE, TABLE, Wrong::Lost);
-    goes_wrong(ENGINE, GRACE, TABLE, Wrong::TwoRequests);
-    goes_wrong(ENGINE, Rotation::None, TABLE, Wrong::TwoRequests);
-}
-
-/// And if it waits for that lease, a table that is away for longer than the grace still finds
-/// the next attempt asking before the escrow is delivered. To wait as at a strict provider once
-/// the grace is over is enough.
-#[test]
-fn h69_escrow_that_yields_and_is_waited_for_once_the_grace_is_over_loses_nothing() {
-    let yields = Rules {
-        escrow_yields: true,
-        ..ENGINE
-    };
-    assert_eq!(play(yields, GRACE, TABLE).0, [Wrong::Lost]);
-    let waits = Rules {
-        waits_for_escrow: Waits::OnceGraceIsOver,
-        ..yields
-    };
-    for faults in [NONE, DISCONNECT, CRASH, ANSWER, TABLE, REFUSAL] {
-        assert_eq!(play(waits, GRACE, faults).0, [], "{faults:?}");
-        assert_eq!(play(waits, Rotation::None, faults).0, [], "{faults:?}");
-    }
-    assert_eq!(play(waits, Rotation::None, ALL).0, []);
-    assert_eq!(play(waits, Rotation::Strict, ALL).0, [Wrong::LostUnheard]);
 }
 
 /// Two workers read the same token, and both spend it.
@@ -201,7 +169,7 @@ fn no_lease_and_a_blind_write_lose_and_resurrect() {
 fn b2_b3_a_short_lease_that_anybody_ends_and_a_blind_write_lose() {
     let rules = Rules {
         lease: SHORT,
-        waits_for_escrow: Waits::Never,
+        waits_for_escrow: false,
         owned: false,
         fenced: false,
         ..ENGINE
@@ -247,7 +215,7 @@ fn a_long_lease_without_settling_and_with_a_blind_write_loses_and_resurrects() {
 fn b2_a_short_lease_loses_for_all_its_fenced_writes() {
     let rules = Rules {
         lease: SHORT,
-        waits_for_escrow: Waits::Never,
+        waits_for_escrow: false,
         ..ENGINE
     };
     goes_wrong(rules, Rotation::Strict, NONE, Wrong::TwoRequests);
@@ -275,12 +243,28 @@ fn b6_b9_believing_the_first_refusal_ends_a_good_grant() {
     goes_wrong(rules, Rotation::None, REFUSAL, Wrong::FalselyDead);
 }
 
+/// At a strict provider, and where the table was away for longer than the grace.
 #[test]
 fn h69_asking_again_without_waiting_for_escrow_kills_what_is_in_it() {
     let rules = Rules {
-        waits_for_escrow: Waits::Never,
+        waits_for_escrow: false,
         ..ENGINE
     };
     goes_wrong(rules, Rotation::Strict, TABLE, Wrong::EscrowOvertaken);
     goes_wrong(rules, Rotation::Strict, TABLE, Wrong::Lost);
+    goes_wrong(rules, GRACE, TABLE, Wrong::Lost);
+}
+
+/// Whoever holds the lease may have asked the provider, which takes the old token again for a
+/// while: with the lease ended by the escrow there are two requests at a time, and the older tokens
+/// are the ones that are kept.
+#[test]
+fn h69_escrow_that_does_not_yield_to_the_lease_of_another_attempt_loses() {
+    let rules = Rules {
+        escrow_yields: false,
+        ..ENGINE
+    };
+    goes_wrong(rules, GRACE, TABLE, Wrong::TwoRequests);
+    goes_wrong(rules, GRACE, TABLE, Wrong::Lost);
+    goes_wrong(rules, Rotation::None, TABLE, Wrong::TwoRequests);
 }

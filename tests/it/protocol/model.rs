@@ -11,7 +11,7 @@ use shared::domain::refresh_protocol::RETRY_DELAY;
 
 use super::provider::{Grant, TOKENS};
 use super::row::{Lock, NOW, Row, Status, millis};
-use super::rules::{Faults, Game, Waits};
+use super::rules::{Faults, Game};
 use super::turn::{Turn, What, Wrong};
 
 /// The most attempts a game can have.
@@ -93,7 +93,8 @@ pub(super) struct State {
     /// Milliseconds until a retry is delivered that an attempt asked for, as often as it pleases.
     pub(super) retry: Option<u32>,
     pub(super) table_away: bool,
-    /// Milliseconds since the first of the open attempts began, as far as a rule asks for it.
+    /// Milliseconds since the first of the open attempts took its lease, as far as a rule asks
+    /// for it.
     pub(super) open_for: u32,
     /// What may still go wrong.
     pub(super) faults: Faults,
@@ -152,6 +153,9 @@ impl State {
             held[usize::from(request.token)] = true;
         }
         self.grant.forget(&held);
+        if self.row.open_attempts == 0 {
+            self.open_for = 0;
+        }
     }
 
     /// What is wrong with a state from which only a new attempt could lead on.
@@ -184,9 +188,7 @@ impl State {
         next.row = next.row.later(STEP);
         next.lock = next.lock.map(|lock| lock.later(STEP));
         next.grant = next.grant.later(STEP);
-        if let (Waits::OnceGraceIsOver, Rotation::Grace(grace)) =
-            (game.rules.waits_for_escrow, game.rotation)
-        {
+        if let Rotation::Grace(grace) = game.rotation {
             next.open_for = (self.open_for + millis(STEP)).min(millis(grace));
         }
         next.retry = next.retry.map(|left| left.saturating_sub(millis(STEP)));
@@ -273,8 +275,8 @@ impl State {
 
     /// Whether no other attempt's lease stands in the way.
     fn escrow_may_come(&self, escrow: &Escrow, game: &Game) -> bool {
-        let free = |lock: Lock| lock.owner == escrow.worker || lock.is_over();
-        self.lock.is_none_or(free) || !game.rules.escrow_yields
+        let others = self.lock.filter(|lock| lock.owner != escrow.worker);
+        Lock::is_over(others) || !game.rules.escrow_yields
     }
 
     /// Tokens are written, whatever stands there.

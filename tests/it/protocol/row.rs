@@ -10,7 +10,8 @@ use shared::domain::connection::{
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use shared::domain::provider::Rotation;
 use shared::domain::refresh_protocol::{
-    FailedAttempt, SUSPECT_SETTLE, Verdict, after_failure, before_asking, may_lease, may_store,
+    FailedAttempt, SUSPECT_SETTLE, Verdict, after_failure, before_asking, is_lease_over, may_lease,
+    may_store,
 };
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
@@ -71,8 +72,7 @@ impl Row {
     }
 
     pub(super) fn may_lease(&self, lock: Option<Lock>) -> bool {
-        let held = lock.map(|lock| Timestamp::from_millis(NOW.millis() + lock.left));
-        may_lease(&self.connection(), held, NOW)
+        may_lease(&self.connection(), lock.map(Lock::until), NOW)
     }
 
     pub(super) fn may_store(&self, leased: u8) -> bool {
@@ -83,9 +83,14 @@ impl Row {
         self.connection().has_lost_outcome()
     }
 
-    /// What is done before the provider is asked.
-    pub(super) fn before_asking(&self, rotation: Rotation) -> Option<FailedAttempt> {
-        before_asking(&self.connection(), rotation, NOW)
+    /// What is done before the provider is asked, the first of the open attempts having begun so
+    /// many milliseconds ago.
+    pub(super) fn before_asking(&self, rotation: Rotation, open_for: u32) -> Option<FailedAttempt> {
+        let leased = Connection {
+            open_since: Some(NOW.before(Duration::from_millis(open_for.into()))),
+            ..self.connection()
+        };
+        before_asking(&leased, rotation, NOW)
     }
 
     /// Judged with the longest pauses.
@@ -148,8 +153,13 @@ impl Lock {
     /// When a lease may be taken over: this long after its end.
     const OVER: i64 = -(CLOCK_SKEW.as_millis() as i64) - 1;
 
-    pub(super) fn is_over(&self) -> bool {
-        self.left <= Self::OVER
+    /// Whether the lease that stands, if any, is over.
+    pub(super) fn is_over(lock: Option<Self>) -> bool {
+        is_lease_over(lock.map(Self::until), NOW)
+    }
+
+    fn until(self) -> Timestamp {
+        Timestamp::from_millis(NOW.millis() + self.left)
     }
 
     /// The same lease so much later.
@@ -187,6 +197,7 @@ static ANY: LazyLock<Connection> = LazyLock::new(|| Connection {
     account: None,
     due_at: None,
     open_attempts: 0,
+    open_since: None,
     outcome_lost: false,
     failures: 0,
     next_attempt_at: None,

@@ -23,19 +23,9 @@ pub(super) struct Rules {
     /// Whether one refusal is not believed (B6, B9).
     pub(super) doubts: bool,
     /// Whether tokens that may be in escrow are waited for before the old ones are sent.
-    pub(super) waits_for_escrow: Waits,
+    pub(super) waits_for_escrow: bool,
     /// Whether tokens come out of escrow only while no other attempt holds the lease.
     pub(super) escrow_yields: bool,
-}
-
-/// At which providers tokens in escrow are waited for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Waits {
-    Never,
-    /// As `before_asking` says: where a spent token kills the grant soon.
-    AsTheEngine,
-    /// There, and where the grace would be over since the first attempt that has not reported.
-    OnceGraceIsOver,
 }
 
 /// The engine's.
@@ -47,8 +37,8 @@ pub(super) const ENGINE: Rules = Rules {
     fenced: true,
     settles: true,
     doubts: true,
-    waits_for_escrow: Waits::AsTheEngine,
-    escrow_yields: false,
+    waits_for_escrow: true,
+    escrow_yields: true,
 };
 
 /// How often each thing may still go wrong.

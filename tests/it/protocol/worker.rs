@@ -1,19 +1,13 @@
 //! What a worker does: one attempt, in the steps of `shared::refresh`.
 
-use std::time::Duration;
-
 use shared::domain::connection::ReconnectReason;
-use shared::domain::provider::Rotation;
 use shared::domain::refresh_protocol::{FailedAttempt, Verdict};
 use shared::domain::token::TokenFailure;
 
 use super::model::{Answer, Escrow, Request, State, TIMEOUT, Worker, is_soon};
 use super::row::{Lock, Row, Status, millis};
-use super::rules::{Game, Waits};
+use super::rules::Game;
 use super::turn::{Turn, What, Wrong};
-
-/// How long a request may be under way.
-const REQUEST: Duration = Duration::from_secs(8);
 
 impl State {
     pub(super) fn worker_acts(&self, worker: usize, game: &Game, turns: &mut Vec<Turn>) {
@@ -109,9 +103,6 @@ impl State {
         };
         let mut next = *self;
         if self.row.may_lease(self.lock) {
-            if self.row.open_attempts == 0 {
-                next.open_for = 0;
-            }
             next.row.open_attempts += 1;
             next.lock = Some(Lock {
                 owner: worker,
@@ -151,16 +142,8 @@ impl State {
                 return;
             }
         }
-        let rotation = match (game.rules.waits_for_escrow, game.rotation) {
-            (Waits::Never, _) => Rotation::None,
-            (Waits::OnceGraceIsOver, Rotation::Grace(grace))
-                if self.open_for + millis(REQUEST) >= millis(grace) =>
-            {
-                Rotation::Strict
-            }
-            (Waits::AsTheEngine | Waits::OnceGraceIsOver, rotation) => rotation,
-        };
-        if let Some(settle) = row.before_asking(rotation) {
+        let settle = row.before_asking(game.rotation, self.open_for);
+        if let Some(settle) = settle.filter(|_| game.rules.waits_for_escrow) {
             let next = self.record(worker, row, &settle, game);
             turns.push(Turn::of(What::LetsItSettle, next).by(worker));
             return;

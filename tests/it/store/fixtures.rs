@@ -174,6 +174,7 @@ pub(super) fn connection(user: &str) -> Connection {
         }),
         due_at: Some(at(2700)),
         open_attempts: 0,
+        open_since: None,
         outcome_lost: false,
         failures: 0,
         next_attempt_at: None,

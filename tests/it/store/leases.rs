@@ -16,6 +16,7 @@ facts! {
     h68_a_lease_whose_answer_was_lost_is_granted_again_and_counted_once
     h66_a_lease_is_taken_over_only_when_it_ended_and_the_clocks_may_differ
     b03_only_its_owner_gives_a_lease_back
+    h69_the_first_of_the_open_attempts_is_known_by_when_it_began
     nobody_gets_a_lease_before_the_next_attempt_is_allowed
     there_is_nothing_to_lease_on_a_connection_that_is_not_live
     there_is_nothing_to_lease_without_a_ciphertext
@@ -40,6 +41,7 @@ async fn h60_of_50_attempts_one_gets_the_lease(store: &dyn AnyStore) {
 async fn h67_a_lease_answers_with_the_connection_it_protects(store: &dyn AnyStore) {
     let mut expected = connected(store, "u1").await;
     expected.open_attempts = 1;
+    expected.open_since = Some(at(0));
     let lease = leased(store, "u1", "a1", at(0)).await;
     assert_eq!(lease.connection, expected);
     assert_eq!(lease.attempt, attempt("a1"));
@@ -86,6 +88,28 @@ async fn b03_only_its_owner_gives_a_lease_back(store: &dyn AnyStore) {
     store.release_lease(&third).await.unwrap();
     store.release_lease(&third).await.unwrap();
     assert_eq!(stored(store, "u1").await.open_attempts, 1);
+}
+
+async fn h69_the_first_of_the_open_attempts_is_known_by_when_it_began(store: &dyn AnyStore) {
+    connected(store, "u1").await;
+    let given_back = leased(store, "u1", "a1", at(0)).await;
+    store.release_lease(&given_back).await.unwrap();
+    assert_eq!(stored(store, "u1").await.open_since, None);
+
+    leased(store, "u1", "a2", at(10)).await;
+    let next = leased(store, "u1", "a3", at(30)).await;
+    assert_eq!(next.connection.open_since, Some(at(10)));
+    store.release_lease(&next).await.unwrap();
+    assert_eq!(stored(store, "u1").await.open_since, Some(at(10)));
+
+    let last = leased(store, "u1", "a4", at(31)).await;
+    let unknown = FailedAttempt::Unknown {
+        next_attempt_at: at(51),
+    };
+    store.record_failure(&last, &unknown).await.unwrap();
+    assert_eq!(stored(store, "u1").await.open_since, None);
+    let lease = leased(store, "u1", "a5", at(51)).await;
+    assert_eq!(lease.connection.open_since, Some(at(51)));
 }
 
 async fn nobody_gets_a_lease_before_the_next_attempt_is_allowed(store: &dyn AnyStore) {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use shared::domain::connection::ReconnectReason;
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{Redirected, Returned, Stage};
-use shared::ports::{ConnectAnswer, Connections, LeaseAnswer, LeaseWrite, Sessions, StoreError};
+use shared::ports::{
+    ConnectAnswer, Connections, EscrowWrite, LeaseAnswer, LeaseWrite, Sessions, StoreError,
+};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 use testkit::faults::{Fault, FaultyStore, Phase};
@@ -101,6 +103,11 @@ async fn refreshing<S: AnyStore>(store: &S, faulty: &FaultyStore<S>) {
     assert_eq!(stored(store, "u1").await.failures, 1);
 
     let lease = leased(store, "u1", "a3", at(3)).await;
+    let rescued = again(async || faulty.store_escrowed(&lease, &new, at(3)).await).await;
+    assert!(matches!(rescued, EscrowWrite::Ended(LeaseWrite::Written)));
+    assert_eq!(stored(store, "u1").await.generation, 3);
+
+    let lease = leased(store, "u1", "a4", at(3)).await;
     let (reason, told) = (ReconnectReason::GrantRevoked, event("dead", at(4)));
     let flip = async || faulty.require_reconnect(&lease, reason, at(4), &told).await;
     assert!(matches!(again(flip).await, LeaseWrite::Written));

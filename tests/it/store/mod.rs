@@ -6,6 +6,7 @@
 mod connecting;
 mod disconnecting;
 mod due;
+mod escrow;
 mod fixtures;
 mod health;
 mod items;

@@ -89,6 +89,7 @@ pub(crate) async fn connection(world: &World, key: ConnectionKey, due_in: Durati
         account: None,
         due_at: Some(now.after(due_in)),
         open_attempts: 0,
+        open_since: None,
         outcome_lost: false,
         failures: 0,
         next_attempt_at: None,

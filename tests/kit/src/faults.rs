@@ -20,9 +20,9 @@ use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, KeyTable,
-    LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page, RefreshedTokens, Registry,
-    Revocation, Sessions, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, EscrowWrite,
+    KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page, RefreshedTokens,
+    Registry, Revocation, Sessions, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
 };
 use tokio::sync::Notify;
 
@@ -147,6 +147,7 @@ pass_on! {
         -> LeaseAnswer;
     release_lease(lease: &Lease) -> ();
     store_tokens(lease: &Lease, tokens: &RefreshedTokens, now: Timestamp) -> LeaseWrite;
+    store_escrowed(lease: &Lease, tokens: &RefreshedTokens, now: Timestamp) -> EscrowWrite;
     record_failure(lease: &Lease, failure: &FailedAttempt) -> LeaseWrite;
     require_reconnect(lease: &Lease, reason: ReconnectReason, since: Timestamp, event: &Event)
         -> LeaseWrite;

@@ -29,8 +29,8 @@ use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::session::Stage;
 use crate::domain::time::Timestamp;
 use crate::ports::{
-    ConnectAnswer, ConnectWrite, Connections, LeaseAnswer, LeaseWrite, Page, RefreshedTokens,
-    Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, EscrowWrite, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, StoreError,
 };
 
 #[async_trait]
@@ -174,6 +174,15 @@ impl Connections for DynamoStore {
         self.store_under_lease(lease, tokens, now).await
     }
 
+    async fn store_escrowed(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<EscrowWrite, StoreError> {
+        self.store_when_free(lease, tokens, now).await
+    }
+
     async fn record_failure(
         &self,
         lease: &Lease,
@@ -216,6 +225,7 @@ impl Connections for DynamoStore {
                 attr::LEASE_OWNER,
                 attr::LEASE_UNTIL,
                 attr::OPEN_ATTEMPTS,
+                attr::OPEN_SINCE,
                 attr::OUTCOME_LOST,
                 attr::NEXT_ATTEMPT_AT,
             ]);

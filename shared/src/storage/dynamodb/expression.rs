@@ -4,6 +4,7 @@
 //! among them. Conditions are all required.
 
 use std::collections::HashMap;
+use std::mem;
 
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -42,6 +43,14 @@ impl Expression {
             Some(to) => self.set(name, to),
             None => self.remove(&[name]),
         }
+    }
+
+    /// Sets the attribute where there is none yet.
+    pub(super) fn set_if_absent(mut self, name: &'static str, to: AttributeValue) -> Self {
+        let (name, to) = (self.name(name), self.value(to));
+        self.sets
+            .push(format!("{name} = if_not_exists({name}, {to})"));
+        self
     }
 
     /// Adds one to a counter that may not be there yet.
@@ -119,11 +128,16 @@ impl Expression {
         self.absent_or(name, "<=", than)
     }
 
-    fn absent_or(mut self, name: &'static str, operator: &str, than: AttributeValue) -> Self {
-        let (name, than) = (self.name(name), self.value(than));
-        self.when(format!(
-            "(attribute_not_exists({name}) OR {name} {operator} {than})"
-        ))
+    fn absent_or(self, name: &'static str, operator: &str, than: AttributeValue) -> Self {
+        self.any_of(|any| any.absent(name).compare(name, operator, than))
+    }
+
+    /// One of the conditions that `add` adds is enough.
+    pub(super) fn any_of(mut self, add: impl FnOnce(Self) -> Self) -> Self {
+        let required = mem::take(&mut self.conditions);
+        let mut added = add(self);
+        let enough = mem::replace(&mut added.conditions, required);
+        added.when(format!("({})", enough.join(" OR ")))
     }
 
     fn when(mut self, condition: String) -> Self {

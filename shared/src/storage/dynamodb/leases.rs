@@ -3,9 +3,9 @@
 //! Tokens are stored over the leased generation of a live connection (H-62, H-63), whoever holds
 //! the lease by then: a worker that was frozen beyond its lease still has what the provider
 //! issued, and refusing it could lose the grant (F37). That takes it a second write, which leaves
-//! the lease to its holder. Every other write requires that the lease
-//! is still the attempt's own, so a worker that comes late with less than tokens changes
-//! nothing. What the counters become is computed from the connection the lease answered with:
+//! the lease to its holder. Tokens out of escrow can wait, and do while another holds the lease.
+//! Every other write requires that the lease is still the attempt's own, so a worker that comes
+//! late with less than tokens changes nothing. What the counters become is computed from the connection the lease answered with:
 //! nobody else moves them while the owner stands, and a write that is sent twice counts once.
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::AttemptId;
 use crate::domain::refresh_protocol::{FailedAttempt, may_store};
 use crate::domain::time::Timestamp;
-use crate::ports::{LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
+use crate::ports::{EscrowWrite, LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
 
 /// A table that hangs must leave time for the escrow.
 const STORE_LIMIT: Duration = Duration::from_millis(1500);
@@ -49,7 +49,8 @@ impl DynamoStore {
             .absent_or_at_most(attr::NEXT_ATTEMPT_AT, value::time(now))
             .set(attr::LEASE_OWNER, value::text(attempt.as_str()))
             .set(attr::LEASE_UNTIL, value::time(until))
-            .count(attr::OPEN_ATTEMPTS);
+            .count(attr::OPEN_ATTEMPTS)
+            .set_if_absent(attr::OPEN_SINCE, value::time(now));
         let at = schema::connection(key);
         let granted = |row: &Row| {
             let lease = Lease {
@@ -81,8 +82,10 @@ impl DynamoStore {
 
     pub(super) async fn give_lease_back(&self, lease: &Lease) -> Result<(), StoreError> {
         let open = lease.connection.open_attempts.saturating_sub(1);
+        let since = lease.connection.open_since.filter(|_| open > 0);
         let change = owned(lease)
             .set(attr::OPEN_ATTEMPTS, value::number(open))
+            .set_or_remove(attr::OPEN_SINCE, since.map(value::time))
             .remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL]);
         self.update_leased(lease, change).await.map(|_| ())
     }
@@ -110,6 +113,31 @@ impl DynamoStore {
         stored(self.store(lease, late).await?, lease)
     }
 
+    pub(super) async fn store_when_free(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<EscrowWrite, StoreError> {
+        let over = value::time(now.before(CLOCK_SKEW));
+        let free = Expression::new().any_of(|any| {
+            any.absent(attr::LEASE_UNTIL)
+                .less(attr::LEASE_UNTIL, over)
+                .equals(attr::LEASE_OWNER, value::text(lease.attempt.as_str()))
+        });
+        let change =
+            store_change(free, lease, tokens, now).remove(&[attr::LEASE_OWNER, attr::LEASE_UNTIL]);
+        Ok(match stored(self.store(lease, change).await?, lease)? {
+            // Nothing but the lease was in the way.
+            LeaseWrite::Refused(Some(standing))
+                if may_store(&standing, lease.connection.generation) =>
+            {
+                EscrowWrite::Yields
+            }
+            ended => EscrowWrite::Ended(ended),
+        })
+    }
+
     async fn store(&self, lease: &Lease, change: Expression) -> Result<Updated, StoreError> {
         let at = schema::connection(&lease.connection.key);
         let limits = TimeoutConfig::builder().operation_timeout(STORE_LIMIT);
@@ -134,6 +162,7 @@ impl DynamoStore {
             .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))
             .set(attr::FAILURES, value::number(after.failures))
             .set(attr::OPEN_ATTEMPTS, value::number(after.open_attempts))
+            .set_or_remove(attr::OPEN_SINCE, after.open_since.map(value::time))
             .set(attr::OUTCOME_LOST, AttributeValue::Bool(after.outcome_lost))
             .set_or_remove(
                 attr::NEXT_ATTEMPT_AT,
@@ -178,6 +207,7 @@ impl DynamoStore {
                 attr::LEASE_OWNER,
                 attr::LEASE_UNTIL,
                 attr::OPEN_ATTEMPTS,
+                attr::OPEN_SINCE,
                 attr::OUTCOME_LOST,
                 attr::NEXT_ATTEMPT_AT,
             ]);
@@ -245,6 +275,7 @@ fn store_change(
         .remove(&[
             attr::SINCE,
             attr::OPEN_ATTEMPTS,
+            attr::OPEN_SINCE,
             attr::OUTCOME_LOST,
             attr::NEXT_ATTEMPT_AT,
         ])

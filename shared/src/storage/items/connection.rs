@@ -56,6 +56,7 @@ pub(in super::super) fn write_connection(connection: &Connection) -> Row {
         )
         .with_some(attr::DUE_AT, connection.due_at.map(value::time))
         .with(attr::OPEN_ATTEMPTS, value::number(connection.open_attempts))
+        .with_some(attr::OPEN_SINCE, connection.open_since.map(value::time))
         .with(
             attr::OUTCOME_LOST,
             AttributeValue::Bool(connection.outcome_lost),
@@ -146,6 +147,7 @@ pub(in super::super) fn read_connection(row: &Row) -> Result<Connection, StoreEr
         }),
         due_at: item.maybe_time(attr::DUE_AT)?,
         open_attempts: item.maybe_number(attr::OPEN_ATTEMPTS)?.unwrap_or(0),
+        open_since: item.maybe_time(attr::OPEN_SINCE)?,
         outcome_lost: item.maybe_flag(attr::OUTCOME_LOST)?,
         failures: item.maybe_number(attr::FAILURES)?.unwrap_or(0),
         next_attempt_at: item.maybe_time(attr::NEXT_ATTEMPT_AT)?,

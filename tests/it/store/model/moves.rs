@@ -29,6 +29,7 @@ pub(super) enum Move {
     Acquire(String, String, Timestamp),
     Release(Lease),
     Store(Lease, RefreshedTokens, Timestamp),
+    Rescue(Lease, RefreshedTokens, Timestamp),
     Fail(Lease, FailedAttempt),
     Dead(Lease, Timestamp),
     Disconnect(Connection, Option<Revocation>, Timestamp),
@@ -99,6 +100,7 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         }
         Move::Release(lease) => show(store.release_lease(lease).await),
         Move::Store(lease, tokens, now) => show(store.store_tokens(lease, tokens, *now).await),
+        Move::Rescue(lease, tokens, now) => show(store.store_escrowed(lease, tokens, *now).await),
         Move::Fail(lease, failure) => show(store.record_failure(lease, failure).await),
         Move::Dead(lease, now) => {
             let (reason, told) = (ReconnectReason::GrantRevoked, told("dead", *now));

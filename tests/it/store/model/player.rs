@@ -75,7 +75,7 @@ impl Player {
     fn try_draw(&mut self, user: &str, standing: Option<&Connector>) -> Option<Move> {
         let now = self.now;
         let seed = self.below(3) as u8;
-        Some(match self.below(32) {
+        Some(match self.below(34) {
             0..=1 => Move::AddConnector(connector("c1")),
             2 => self.edit(standing?),
             3 if self.below(3) == 0 => {
@@ -113,6 +113,10 @@ impl Player {
             },
             29 => Move::PublishAll(now),
             30..=31 => Move::Fail(self.of(&self.leases)?, self.failure()),
+            32..=33 => {
+                let sealed = format!("escrowed-{}", self.below(1000));
+                Move::Rescue(self.of(&self.leases)?, tokens(&sealed, now), now)
+            }
             _ => return None,
         })
     }

@@ -7,12 +7,12 @@ use shared::domain::connection::{
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
-use shared::domain::refresh_protocol::{FailedAttempt, may_lease, may_store};
+use shared::domain::refresh_protocol::{FailedAttempt, is_lease_over, may_lease, may_store};
 use shared::domain::session::Stage;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, LeaseAnswer, LeaseWrite, Page, RefreshedTokens,
-    Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, EscrowWrite, LeaseAnswer, LeaseWrite, Page,
+    RefreshedTokens, Revocation, StoreError,
 };
 
 use super::{Held, Kept, MemoryStore, State, page};
@@ -135,6 +135,7 @@ impl Connections for MemoryStore {
         let held = kept.lease.as_ref().map(|held| held.until);
         if may_lease(connection, held, now) {
             connection.open_attempts += 1;
+            connection.open_since.get_or_insert(now);
             kept.lease = Some(wanted);
         } else if kept.lease.as_ref() != Some(&wanted) {
             return Ok(LeaseAnswer::NotNow(Box::new(kept.as_stored())));
@@ -160,28 +161,26 @@ impl Connections for MemoryStore {
         tokens: &RefreshedTokens,
         now: Timestamp,
     ) -> Result<LeaseWrite, StoreError> {
-        let leased = lease.connection.generation;
+        Ok(self.state().put_tokens(lease, tokens, now))
+    }
+
+    async fn store_escrowed(
+        &self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> Result<EscrowWrite, StoreError> {
         let mut state = self.state();
         let kept = state.connections.get_mut(&lease.connection.key);
-        let Some(kept) = kept.filter(|kept| kept.is_live_at(leased)) else {
-            return Ok(state.refusal(lease, |kept| kept.is_live_at(leased + 1)));
-        };
-        let connection = &mut kept.connection;
-        connection.status = ConnectionStatus::Active;
-        connection.sealed = Some(tokens.sealed.clone());
-        connection.generation = leased + 1;
-        connection.validity = tokens.validity;
-        connection.refreshable = tokens.refreshable;
-        connection.granted_scopes = tokens.granted_scopes.clone();
-        connection.due_at = tokens.due_at;
-        connection.refreshed_at = Some(now);
-        connection.failures = 0;
-        // Another's lease runs on.
-        let others = kept.lease.take().filter(|held| held.owner != lease.attempt);
-        kept.forget_attempts();
-        kept.lease = others;
-        kept.last_attempt = Some(lease.attempt.clone());
-        Ok(LeaseWrite::Written)
+        if let Some(kept) = kept.filter(|kept| kept.is_live_at(lease.connection.generation)) {
+            let others = kept.lease.take_if(|held| held.owner != lease.attempt);
+            if !is_lease_over(others.as_ref().map(|held| held.until), now) {
+                kept.lease = others;
+                return Ok(EscrowWrite::Yields);
+            }
+        }
+        let ended = state.put_tokens(lease, tokens, now);
+        Ok(EscrowWrite::Ended(ended))
     }
 
     async fn record_failure(
@@ -204,6 +203,7 @@ impl Connections for MemoryStore {
         connection.status = after.status;
         connection.failures = after.failures;
         connection.open_attempts = after.open_attempts;
+        connection.open_since = after.open_since;
         connection.outcome_lost = after.outcome_lost;
         connection.next_attempt_at = after.next_attempt_at;
         Ok(LeaseWrite::Written)
@@ -321,13 +321,16 @@ impl Kept {
     /// The attempt ended without having tried anything.
     fn close_attempt(&mut self) {
         self.lease = None;
-        self.connection.open_attempts = self.connection.open_attempts.saturating_sub(1);
+        let open = self.connection.open_attempts.saturating_sub(1);
+        self.connection.open_attempts = open;
+        self.connection.open_since = self.connection.open_since.filter(|_| open > 0);
     }
 
     /// Nothing an attempt did before matters any more.
     fn forget_attempts(&mut self) {
         self.lease = None;
         self.connection.open_attempts = 0;
+        self.connection.open_since = None;
         self.connection.outcome_lost = false;
         self.connection.next_attempt_at = None;
     }
@@ -351,6 +354,36 @@ impl State {
         let kept = self.connections.get_mut(&lease.connection.key)?;
         let owner = kept.lease.as_ref().map(|held| &held.owner);
         (owner == Some(&lease.attempt)).then_some(kept)
+    }
+
+    /// Stores tokens over the leased generation of a live connection, whoever holds its lease.
+    fn put_tokens(
+        &mut self,
+        lease: &Lease,
+        tokens: &RefreshedTokens,
+        now: Timestamp,
+    ) -> LeaseWrite {
+        let leased = lease.connection.generation;
+        let kept = self.connections.get_mut(&lease.connection.key);
+        let Some(kept) = kept.filter(|kept| kept.is_live_at(leased)) else {
+            return self.refusal(lease, |kept| kept.is_live_at(leased + 1));
+        };
+        let connection = &mut kept.connection;
+        connection.status = ConnectionStatus::Active;
+        connection.sealed = Some(tokens.sealed.clone());
+        connection.generation = leased + 1;
+        connection.validity = tokens.validity;
+        connection.refreshable = tokens.refreshable;
+        connection.granted_scopes = tokens.granted_scopes.clone();
+        connection.due_at = tokens.due_at;
+        connection.refreshed_at = Some(now);
+        connection.failures = 0;
+        // Another's lease runs on.
+        let others = kept.lease.take().filter(|held| held.owner != lease.attempt);
+        kept.forget_attempts();
+        kept.lease = others;
+        kept.last_attempt = Some(lease.attempt.clone());
+        LeaseWrite::Written
     }
 
     /// The answer to a write that cannot be made: perhaps it was made before.
