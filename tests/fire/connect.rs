@@ -11,6 +11,7 @@ use oauth_complete::{State, router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::crypto::hash::{hash, random_id, random_secret};
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::secret::Secret;
@@ -131,6 +132,10 @@ async fn wait_for(
         issuer: None,
         iss_promised: false,
         return_url: plan.return_url.clone(),
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now.before(Duration::from_secs(1)),
         expires_at: now.after(CODE_LIFETIME),

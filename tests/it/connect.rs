@@ -192,10 +192,13 @@ async fn c3_a_callback_one_second_late_is_refused_and_the_code_not_redeemed() {
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = world.consent(&authorize_url, "alice").await;
     world.pass(600);
+    let late = world.send(Call::get(&callback).cookie(&cookie)).await;
+    let expired = format!("{RETURN}?status=expired&code=session_expired");
+    assert_eq!(late.expect_status(303).location(), expired);
     world
         .send(Call::get(&callback).cookie(&cookie))
         .await
-        .expect_status(410);
+        .expect_status(409);
     assert_eq!(world.provider.counters().total.token, 0);
 }
 

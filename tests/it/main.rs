@@ -3,6 +3,7 @@
 mod admin;
 mod breakers;
 mod clock;
+mod confirm;
 mod connect;
 mod counts;
 mod disconnect;

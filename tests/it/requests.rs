@@ -255,6 +255,43 @@ async fn a_flow_costs_what_the_table_says() {
 }
 
 #[tokio::test]
+async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let app = json!({"name": "Shop", "return_urls": [RETURN], "completion": "screen"});
+    let put = Call::put("/v1/apps/shop").admin_of("acme").json(&app);
+    world.send(put).await.expect_status(200);
+    let connector = world.connector(&["read"]).await;
+    for decision in ["connect", "cancel"] {
+        let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
+        let callback = world.consent(&authorize_url, "alice").await;
+        let back = world.send(Call::get(&callback).cookie(&cookie)).await;
+        counted.requests();
+        let show = back.location();
+        let show = Call::get(show.strip_prefix(crate::world::API).unwrap());
+        world.send(show.cookie(&cookie)).await.expect_status(200);
+        assert_eq!(counted.requests(), ["GetItem"; 3], "the page");
+
+        let code = &back.location_params()["code"];
+        let press = Call::post("/oauth/confirm").form(&[("code", code), ("decision", decision)]);
+        world.send(press.cookie(&cookie)).await.expect_status(303);
+        let expected = match decision {
+            "connect" => &[
+                "GetItem",
+                "GetItem",
+                "GetItem",
+                "UpdateItem",
+                "GetItem",
+                "TransactWriteItems",
+                "DeleteItem",
+            ][..],
+            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem"],
+        };
+        assert_eq!(counted.requests(), expected, "{decision}");
+    }
+}
+
+#[tokio::test]
 async fn a_tick_reads_each_shard_once_for_refreshes_and_once_for_events() {
     let counted = Counted::start().await;
     let world = &counted.world;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use shared::crypto::hash::random_id;
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::{Change, ConnectionRef};
 use shared::domain::ids::{ConnectionId, SessionId};
@@ -150,6 +151,10 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now,
         expires_at: now.after(Duration::from_secs(600)),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use shared::ports::{Clock, Entropy, KeyService, Sessions};
+use url::Url;
 
 /// What the route needs. Nothing in it can open what it seals.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Where browsers reach the API.
+    pub public_url: Url,
 }
 
 /// The function's route.

@@ -257,6 +257,7 @@ pub(crate) mod attr {
     }
 
     attributes! {
+        ACCOUNT_CHANGE = "account_change";
         ACCOUNT_ID = "account_id";
         ACCOUNT_LABEL = "account_label";
         ALLOWED_APPS = "allowed_apps";
@@ -267,6 +268,7 @@ pub(crate) mod attr {
         CLOSED_AT = "closed_at";
         CODE = "code";
         COMPLETION = "completion";
+        COMPLETION_MODE = "completion_mode";
         CONFIG = "config";
         CONNECTED_AT = "connected_at";
         CONNECTION = "connection";
@@ -279,6 +281,7 @@ pub(crate) mod attr {
         CREATED_AT = "created_at";
         CURRENT = "current";
         DUE_AT = "due_at";
+        ENDING = "ending";
         EVENT = "event";
         EXPIRES_AT = "expires_at";
         FAILURES = "failures";
@@ -327,6 +330,7 @@ pub(crate) mod attr {
         TICKET = "ticket";
         UPDATED_AT = "updated_at";
         USER = "user";
+        USER_LABEL = "user_label";
         VERIFIER = "verifier";
         VERSION = "version";
         VERSIONS = "versions";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::crypto::hash::random_id;
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
@@ -112,6 +113,10 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now,
         expires_at: now.after(Duration::from_secs(600)),

@@ -2,6 +2,7 @@
 
 use shared::domain::connection::{Connection, LEASE, Lease, ReconnectReason, RevocationOutcome};
 use shared::domain::connector::Connector;
+use shared::domain::ending::Ending;
 use shared::domain::ids::UserId;
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{Redirected, Returned, Stage};
@@ -68,7 +69,11 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         Move::AddSession(id, stage) => show(store.add(&session(id, stage.clone())).await),
         Move::Redirect(id, ticket, to) => {
             let to = redirected(*to);
-            show(store.redirect(&session_id(id), &[*ticket; 32], &to).await)
+            show(
+                store
+                    .redirect(&session_id(id), &[*ticket; 32], &[9; 32], &to)
+                    .await,
+            )
         }
         Move::Arrive(id, state, to, until) => {
             let (id, to) = (session_id(id), returned(*to));
@@ -77,7 +82,7 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         Move::BeginExchange(id, seed) => {
             show(store.begin_exchange(&session_id(id), &[*seed; 32]).await)
         }
-        Move::End(id) => show(store.end(&session_id(id)).await),
+        Move::End(id) => show(store.end(&session_id(id), Ending::Denied).await),
         Move::Connect(write) => {
             if store.session(&write.session).await.unwrap().is_none() {
                 let completion = [1; 32];
@@ -203,7 +208,6 @@ pub(super) async fn contents(store: &dyn AnyStore) -> Vec<String> {
 pub(super) fn redirected(seed: u8) -> Redirected {
     Redirected {
         state: [seed; 32],
-        cookie: [9; 32],
         verifier: (seed > 0).then(|| vec![seed]),
     }
 }
