@@ -23,6 +23,7 @@ OPEN_ROUTES = {
     "GET /connect/{ticket}",
     "GET /oauth/callback/{connector_id}",
     "GET /oauth/confirm",
+    "GET /oauth/finish",
     "POST /oauth/confirm",
     "POST /v1/tokens",
     "GET /v1/users/{user_id}/connections",

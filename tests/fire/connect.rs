@@ -15,7 +15,9 @@ use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, CODE_LIFETIME, Returned, SessionToken, Stage};
+use shared::domain::session::{
+    AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage,
+};
 use shared::ports::SessionField;
 use shared::runtime::lambda;
 use shared::runtime::wiring::Wiring;
@@ -132,6 +134,7 @@ async fn wait_for(
         issuer: None,
         iss_promised: false,
         return_url: plan.return_url.clone(),
+        display: Display::Redirect,
         user_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,

@@ -139,7 +139,7 @@ async fn h08_a22_the_page_runs_nothing_is_framed_nowhere_and_posts_to_us_alone()
     let style = html(&shown).split_once("<style>").unwrap().1;
     let style = style.split_once("</style>").unwrap().0;
     let expected = format!(
-        "default-src 'none'; style-src {}; frame-ancestors 'none'; base-uri 'none'; \
+        "default-src 'none'; style-src {}; script-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
          form-action 'self' https://shop.example",
         csp_hash(style)
     );

@@ -591,7 +591,7 @@ async fn c12_a_grant_without_refresh_token_is_connected_and_ends_with_its_access
     );
 }
 
-fn state_of(authorize_url: &str) -> String {
+pub(crate) fn state_of(authorize_url: &str) -> String {
     let url = url::Url::parse(authorize_url).unwrap();
     let state = url.query_pairs().find(|(name, _)| name == "state");
     state.expect("a state").1.into_owned()

@@ -26,4 +26,5 @@ mod telemetry;
 mod template;
 mod tidy;
 mod vault;
+mod window;
 mod world;

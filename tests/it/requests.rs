@@ -292,6 +292,25 @@ async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
 }
 
 #[tokio::test]
+async fn the_last_page_in_a_popup_costs_one_read() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    let body = json!({"connector_id": connector, "return_url": RETURN, "display": "popup"});
+    let begin = Call::post("/v1/me/connections").user("alice").json(&body);
+    let link = world.send(begin).await.text("connect_url");
+    let link = link.strip_prefix(crate::world::API).unwrap();
+    let (authorize_url, cookie) = world.follow(link).await;
+    let callback = world.consent(&authorize_url, "alice").await;
+    let back = world.send(Call::get(&callback).cookie(&cookie)).await;
+    counted.requests();
+    let page = back.location();
+    let page = Call::get(page.strip_prefix(crate::world::API).unwrap());
+    world.send(page.cookie(&cookie)).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"]);
+}
+
+#[tokio::test]
 async fn a_tick_reads_each_shard_once_for_refreshes_and_once_for_events() {
     let counted = Counted::start().await;
     let world = &counted.world;

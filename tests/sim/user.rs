@@ -9,7 +9,7 @@ use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::{Change, ConnectionRef};
 use shared::domain::ids::{ConnectionId, SessionId};
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::token::Validity;
 use shared::events::connection_event;
 use shared::ports::{
@@ -151,6 +151,7 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
+        display: Display::Redirect,
         user_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,

@@ -9,7 +9,7 @@ use shared::domain::app::Completion;
 use shared::domain::ending::Ending;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
-    AuthorizationSession, CODE_LIFETIME, Redirected, Returned, SessionToken, Stage,
+    AuthorizationSession, CODE_LIFETIME, Display, Redirected, Returned, SessionToken, Stage,
 };
 use shared::http::page::{
     self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, same_browser,
@@ -20,6 +20,7 @@ use shared::http::request::Query;
 use shared::ports::SessionField;
 
 use crate::State;
+use crate::finish::finish_url;
 
 /// KMS encrypts at most this many bytes; no provider's code comes near.
 const MAX_CODE: usize = 4096;
@@ -98,11 +99,7 @@ pub(crate) async fn callback(
         return Err(ALREADY_USED);
     }
     Ok(match session.completion {
-        Completion::App => leave(
-            &session,
-            &Told::Authorized(&completion),
-            &FlowCookie::Clear(&session.id),
-        ),
+        Completion::App => depart(&state, &session, &Told::Authorized(&completion)),
         Completion::Screen => {
             let location = page::confirm_url(&state.public_url, &completion);
             page::redirect(&location, &FlowCookie::Keep)
@@ -153,6 +150,17 @@ async fn end(
 ) -> Result<Response, Page> {
     let ended = state.sessions.end(&session.id, ending).await;
     ended.map_err(unavailable)?;
-    let cookie = FlowCookie::Clear(&session.id);
-    Ok(leave(session, &Told::Ended(ending), &cookie))
+    Ok(depart(state, session, &Told::Ended(ending)))
+}
+
+/// 303 to an address without the provider's code (H-08): the app's, or ours that ends a flow in
+/// a window of its own.
+fn depart(state: &State, session: &AuthorizationSession, told: &Told<'_>) -> Response {
+    match session.display {
+        Display::Redirect => leave(session, told, &FlowCookie::Clear(&session.id)),
+        Display::Popup => {
+            let location = finish_url(&state.public_url, session, told);
+            page::redirect(&location, &FlowCookie::Keep)
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! that waits until the user who finished is proven to be the user who started (H-01).
 
 mod callback;
+mod finish;
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::routing::get;
 use shared::ports::{Clock, Entropy, KeyService, Sessions};
 use url::Url;
 
-/// What the route needs. Nothing in it can open what it seals.
+/// What the routes need. Nothing in it can open what it seals.
 #[derive(Clone)]
 pub struct State {
     /// Authorization sessions.
@@ -25,9 +26,10 @@ pub struct State {
     pub public_url: Url,
 }
 
-/// The function's route.
+/// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/oauth/callback/{connector_id}", get(callback::callback))
+        .route("/oauth/finish", get(finish::finish))
         .with_state(state)
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::app::{AccountChange, Completion};
@@ -75,6 +76,8 @@ pub struct AuthorizationSession {
     pub iss_promised: bool,
     /// Where the browser goes in the end.
     pub return_url: Url,
+    /// How the browser gets there.
+    pub display: Display,
     /// What the user's JWT called them when the flow began, for people to read.
     pub user_label: Option<String>,
     /// How the flow is completed. As the app was set when it began: a change by an admin does
@@ -93,6 +96,17 @@ pub struct AuthorizationSession {
     pub expires_at: Timestamp,
     /// How far the flow has come.
     pub stage: Stage,
+}
+
+/// Where a flow is shown, and so how it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Display {
+    /// In the app's own window, which is sent to the return URL.
+    #[default]
+    Redirect,
+    /// In a window that the app opened. Its end is told to the app's window.
+    Popup,
 }
 
 /// How far a flow has come. What exists only in one stage lives in it.

@@ -6,6 +6,7 @@
 mod confirm;
 mod leave;
 mod notices;
+mod window;
 
 use std::fmt;
 
@@ -25,6 +26,10 @@ use crate::domain::session::{AuthorizationSession, SESSION_LIFETIME, cookie_name
 pub use confirm::{Confirm, Wait, confirm_url};
 pub use leave::{Told, leave};
 pub use notices::*;
+
+/// The script of the page that ends a flow in a window of its own. It reads its data from the
+/// page and holds none.
+pub(crate) const HAND_OVER: &str = include_str!("../../templates/hand_over.js");
 
 /// The style of every page, as it stands in them.
 pub(crate) const STYLE: &str = include_str!("../../templates/page.css");
@@ -52,19 +57,22 @@ pub fn harden(headers: &mut HeaderMap) {
 
 /// What a page may do, as its Content-Security-Policy says it. Style and script are named by
 /// their hashes; nothing else is loaded, and no frame shows it (A-22).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Policy<'a> {
+    /// The one script that runs, if any.
+    script: Option<&'a str>,
     /// Where its form may go; browsers hold redirects after it to the same (CSP 3, `form-action`).
-    form_action: &'a str,
+    form_action: Option<&'a str>,
 }
 
 impl Policy<'_> {
     fn header(self) -> HeaderValue {
         let style = source(STYLE);
-        let form_action = self.form_action;
+        let script = self.script.map_or_else(|| "'none'".to_owned(), source);
+        let form_action = self.form_action.unwrap_or("'none'");
         let policy = format!(
-            "default-src 'none'; style-src {style}; frame-ancestors 'none'; base-uri 'none'; \
-             form-action {form_action}"
+            "default-src 'none'; style-src {style}; script-src {script}; \
+             frame-ancestors 'none'; base-uri 'none'; form-action {form_action}"
         );
         HeaderValue::from_str(&policy).expect("hashes and origins are ASCII")
     }
@@ -120,10 +128,8 @@ struct Notice {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let policy = Policy {
-            form_action: "'none'",
-        };
-        answer(self.status, self.code, &Notice { page: self }, policy)
+        let notice = Notice { page: self };
+        answer(self.status, self.code, &notice, Policy::default())
     }
 }
 

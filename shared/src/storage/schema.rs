@@ -280,6 +280,7 @@ pub(crate) mod attr {
         COOKIE = "cookie";
         CREATED_AT = "created_at";
         CURRENT = "current";
+        DISPLAY = "display";
         DUE_AT = "due_at";
         ENDING = "ending";
         EVENT = "event";

@@ -14,7 +14,7 @@ use shared::domain::ids::{
     WorkspaceId,
 };
 use shared::domain::scopes::ScopeList;
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::time::Timestamp;
 use shared::domain::token::{Account, Validity};
 use shared::ports::{ConnectAnswer, ConnectWrite, LeaseAnswer, RefreshedTokens, Revocation};
@@ -143,6 +143,7 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         issuer: Some("https://issuer.example".into()),
         iss_promised: true,
         return_url: Url::parse("https://shop.example/done").unwrap(),
+        display: Display::Popup,
         user_label: Some("u@shop.example".into()),
         completion: Completion::Screen,
         account_change: AccountChange::Allow,

@@ -13,7 +13,7 @@ use shared::domain::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, W
 use shared::domain::provider::Provider;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::token::{
     Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet, Validity,
 };
@@ -113,6 +113,7 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
+        display: Display::Redirect,
         user_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,

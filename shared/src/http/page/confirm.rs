@@ -31,7 +31,8 @@ impl Confirm<'_> {
     pub fn answer(&self, return_url: &Url) -> Response {
         let origin = return_url.origin().ascii_serialization();
         let policy = Policy {
-            form_action: &format!("'self' {origin}"),
+            form_action: Some(&format!("'self' {origin}")),
+            ..Policy::default()
         };
         answer(StatusCode::OK, "asked", self, policy)
     }
@@ -55,9 +56,7 @@ pub struct Wait<'a> {
 
 impl IntoResponse for Wait<'_> {
     fn into_response(self) -> Response {
-        let policy = Policy {
-            form_action: "'none'",
-        };
+        let policy = Policy::default();
         answer(StatusCode::OK, "being_completed", &self, policy)
     }
 }

@@ -3,10 +3,11 @@
 use axum::response::Response;
 use url::Url;
 
+use super::window::window;
 use super::{FlowCookie, redirect};
 use crate::domain::ending::Ending;
 use crate::domain::ids::ConnectionId;
-use crate::domain::session::{AuthorizationSession, SessionToken};
+use crate::domain::session::{AuthorizationSession, Display, SessionToken};
 use crate::http::problem::OutcomeName;
 
 /// What the app is told. None of it is the provider's (H-08, H-09).
@@ -31,22 +32,29 @@ impl Told<'_> {
     }
 
     /// The return URL with what the app is told.
-    pub fn url(&self, return_url: &Url) -> Url {
+    pub(super) fn url(&self, return_url: &Url) -> Url {
         let mut url = return_url.clone();
-        let mut query = url.query_pairs_mut();
-        query.append_pair("status", self.status());
-        match self {
-            Self::Authorized(token) => query.append_pair("code", token.to_secret().expose()),
-            Self::Connected(id) => query.append_pair("connection_id", id.as_str()),
-            Self::Ended(ending) => query.append_pair("code", ending.code()),
-        };
-        drop(query);
+        url.query_pairs_mut().extend_pairs(self.params());
         url
+    }
+
+    /// Names and values, each from a closed set or minted by us.
+    pub(super) fn params(&self) -> Vec<(&'static str, String)> {
+        let more = match self {
+            Self::Authorized(token) => ("code", token.to_secret().expose().to_owned()),
+            Self::Connected(id) => ("connection_id", id.as_str().to_owned()),
+            Self::Ended(ending) => ("code", ending.code().to_owned()),
+        };
+        vec![("status", self.status().to_owned()), more]
     }
 }
 
-/// 303 to the app.
+/// Back to the app: a redirect, or the page that tells the app's window. The page is not for an
+/// address that has the provider's code in it (H-08).
 pub fn leave(session: &AuthorizationSession, told: &Told<'_>, cookie: &FlowCookie<'_>) -> Response {
+    if session.display == Display::Popup {
+        return window(&session.return_url, told);
+    }
     let mut response = redirect(&told.url(&session.return_url), cookie);
     response.extensions_mut().insert(OutcomeName(told.status()));
     response

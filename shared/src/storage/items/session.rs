@@ -5,7 +5,7 @@ use url::Url;
 use super::super::schema::{self, TTL, attr, stage};
 use super::registry::{account_change, completion};
 use super::{Reader, Row, Writer, value};
-use crate::domain::session::{AuthorizationSession, Redirected, Returned, Stage};
+use crate::domain::session::{AuthorizationSession, Display, Redirected, Returned, Stage};
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
@@ -25,6 +25,7 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
             aws_sdk_dynamodb::types::AttributeValue::Bool(session.iss_promised),
         )
         .with(attr::RETURN_URL, value::text(session.return_url.as_str()))
+        .with(attr::DISPLAY, value::text(display(session.display)))
         .with_some(
             attr::USER_LABEL,
             session.user_label.as_ref().map(value::text),
@@ -77,6 +78,13 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
     }
 }
 
+fn display(display: Display) -> &'static str {
+    match display {
+        Display::Redirect => "redirect",
+        Display::Popup => "popup",
+    }
+}
+
 fn stage_name(at: &Stage) -> &'static str {
     match at {
         Stage::Started { .. } => stage::STARTED,
@@ -100,6 +108,7 @@ pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, 
         issuer: item.maybe_text(attr::ISSUER)?.map(str::to_owned),
         iss_promised: item.flag(attr::ISS_PROMISED)?,
         return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
+        display: item.word_or_default(attr::DISPLAY)?,
         user_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
         account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
