@@ -22,6 +22,7 @@ TEMPLATE = tools.ROOT / "infra" / "template.yaml"
 OPEN_ROUTES = {
     "GET /connect/{ticket}",
     "GET /oauth/callback/{connector_id}",
+    "POST /oauth/callback/{connector_id}",
     "GET /oauth/confirm",
     "GET /oauth/finish",
     "POST /oauth/confirm",

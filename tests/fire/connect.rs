@@ -14,6 +14,7 @@ use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use shared::domain::provider::ResponseMode;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage,
@@ -134,6 +135,7 @@ async fn wait_for(
         issuer: None,
         iss_promised: false,
         return_url: plan.return_url.clone(),
+        response_mode: ResponseMode::Query,
         display: Display::Redirect,
         user_label: None,
         completion: Completion::App,

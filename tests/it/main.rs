@@ -10,6 +10,7 @@ mod disconnect;
 mod envelope;
 mod escrow;
 mod faults;
+mod form_post;
 mod found;
 mod isolation;
 mod keep_alive;

@@ -16,7 +16,7 @@ use shared::refresh::Admitted;
 use shared::storage::DynamoStore;
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
-use testkit::fake_as::{Behaviour, When};
+use testkit::fake_as::{Behaviour, When, consent_by_form};
 
 use crate::tidy::source::read;
 use crate::world::{Call, RETURN, World};
@@ -307,6 +307,26 @@ async fn the_last_page_in_a_popup_costs_one_read() {
     let page = back.location();
     let page = Call::get(page.strip_prefix(crate::world::API).unwrap());
     world.send(page.cookie(&cookie)).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"]);
+}
+
+#[tokio::test]
+async fn a_posted_callback_costs_one_read_more() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let mut body = world.connector_body(&["read"]);
+    body["config"]["response_mode"] = json!("form_post");
+    let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
+    let connector = world.send(create).await.text("id");
+    let (authorize_url, _) = world.follow(&world.begin("alice", &connector).await).await;
+    let (path, fields) = consent_by_form(&authorize_url, "alice").await;
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    counted.requests();
+    let post = Call::post(path.strip_prefix(crate::world::API).unwrap()).form(&fields);
+    world.send(post).await.expect_status(200);
     assert_eq!(counted.requests(), ["GetItem"]);
 }
 

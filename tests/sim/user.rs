@@ -9,6 +9,7 @@ use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::{Change, ConnectionRef};
 use shared::domain::ids::{ConnectionId, SessionId};
+use shared::domain::provider::ResponseMode;
 use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::token::Validity;
 use shared::events::connection_event;
@@ -151,6 +152,7 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
+        response_mode: ResponseMode::Query,
         display: Display::Redirect,
         user_label: None,
         completion: Completion::App,

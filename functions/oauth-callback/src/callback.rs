@@ -1,4 +1,4 @@
-//! `GET /oauth/callback/{connector_id}`: a ladder of checks, cheapest first. Nothing leaves and
+//! `/oauth/callback/{connector_id}`: a ladder of checks, cheapest first. Nothing leaves and
 //! nothing is stored before the last of them.
 
 use axum::extract::{self, Path};
@@ -7,6 +7,7 @@ use http::HeaderMap;
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::app::Completion;
 use shared::domain::ending::Ending;
+use shared::domain::provider::ResponseMode;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Display, Redirected, Returned, SessionToken, Stage,
@@ -32,44 +33,86 @@ pub(crate) async fn callback(
     query: Result<Query, Problem>,
 ) -> Result<Response, Page> {
     // A parameter that comes twice is an attack or a broken provider.
-    let query = query.map_err(|_| NOT_OURS)?;
-    // Only the code flow: tokens never travel through a browser (H-12).
-    if ["access_token", "id_token", "token"]
-        .iter()
-        .any(|name| query.get(name).is_some())
-    {
-        return Err(NOT_OURS);
+    let params = query.map_err(|_| NOT_OURS)?;
+    let answer = Answer::read(&state, &connector, params, ResponseMode::Query).await?;
+    climb(&state, &headers, answer).await
+}
+
+/// A provider's answer, and the flow whose state it carries.
+pub(crate) struct Answer {
+    pub(crate) session: AuthorizationSession,
+    pub(crate) token: SessionToken,
+    pub(crate) params: Query,
+}
+
+impl Answer {
+    /// Finds the flow of an answer that came to this connector's path in this way.
+    pub(crate) async fn read(
+        state: &State,
+        connector: &str,
+        params: Query,
+        mode: ResponseMode,
+    ) -> Result<Self, Page> {
+        // Only the code flow: tokens never travel through a browser (H-12).
+        let tokens = ["access_token", "id_token", "token"];
+        if tokens.iter().any(|name| params.get(name).is_some()) {
+            return Err(NOT_OURS);
+        }
+        let token = params
+            .get("state")
+            .and_then(SessionToken::parse)
+            .ok_or(NOT_OURS)?;
+        let session = state
+            .sessions
+            .session(&token.session)
+            .await
+            .map_err(unavailable)?
+            .ok_or(NOT_OURS)?;
+        // Path context: a code of one connector cannot be walked into another's flow (H-06).
+        if session.connector.as_str() != connector {
+            return Err(NOT_OURS);
+        }
+        // A code comes in the way that was asked for. An error may come in the query all the
+        // same: that is what a provider falls back to that does not know the mode (H-13).
+        let may_differ = mode == ResponseMode::Query && params.get("code").is_none();
+        if session.response_mode != mode && !may_differ {
+            return Err(NOT_OURS);
+        }
+        Ok(Self {
+            session,
+            token,
+            params,
+        })
     }
-    let token = query
-        .get("state")
-        .and_then(SessionToken::parse)
-        .ok_or(NOT_OURS)?;
-    let session = state
-        .sessions
-        .session(&token.session)
-        .await
-        .map_err(unavailable)?
-        .ok_or(NOT_OURS)?;
-    // Path context: a code of one connector cannot be walked into another's flow (H-06).
-    if session.connector.as_str() != connector {
-        return Err(NOT_OURS);
-    }
+}
+
+/// The ladder.
+pub(crate) async fn climb(
+    state: &State,
+    headers: &HeaderMap,
+    answer: Answer,
+) -> Result<Response, Page> {
+    let Answer {
+        session,
+        token,
+        params,
+    } = answer;
     let redirected = expecting(&session, &token)?;
     // The browser that was sent away is the one that comes back (H-03).
-    same_browser(&headers, &session)?;
+    same_browser(headers, &session)?;
     if session.is_expired(state.clock.now()) {
-        return end(&state, &session, Ending::Expired).await;
+        return end(state, &session, Ending::Expired).await;
     }
     // The issuer, for errors too, by plain comparison (RFC 9207 section 2.4, H-07).
-    if !issuer_matches(&session, query.get("iss")) {
+    if !issuer_matches(&session, params.get("iss")) {
         tracing::warn!(session.id = %session.id, connector.id = %session.connector, "mixup_suspected");
         let ended = state.sessions.end(&session.id, Ending::MixedUp).await;
         return Err(ended.map_or_else(unavailable, |()| MIXED_UP));
     }
-    if let Some(error) = query.get("error") {
-        return end(&state, &session, refused(error)).await;
+    if let Some(error) = params.get("error") {
+        return end(state, &session, refused(error)).await;
     }
-    let code = query
+    let code = params
         .get("code")
         .filter(|code| (1..=MAX_CODE).contains(&code.len()));
     let code = Secret::new(code.ok_or(NOT_OURS)?);
@@ -99,7 +142,7 @@ pub(crate) async fn callback(
         return Err(ALREADY_USED);
     }
     Ok(match session.completion {
-        Completion::App => depart(&state, &session, &Told::Authorized(&completion)),
+        Completion::App => depart(state, &session, &Told::Authorized(&completion)),
         Completion::Screen => {
             let location = page::confirm_url(&state.public_url, &completion);
             page::redirect(&location, &FlowCookie::Keep)
@@ -108,7 +151,7 @@ pub(crate) async fn callback(
 }
 
 /// What the session expects of this callback, if it waits for one with this state.
-fn expecting<'a>(
+pub(crate) fn expecting<'a>(
     session: &'a AuthorizationSession,
     token: &SessionToken,
 ) -> Result<&'a Redirected, Page> {

@@ -3,6 +3,7 @@
 
 mod callback;
 mod finish;
+mod posted;
 
 use std::sync::Arc;
 
@@ -29,7 +30,10 @@ pub struct State {
 /// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/oauth/callback/{connector_id}", get(callback::callback))
+        .route(
+            "/oauth/callback/{connector_id}",
+            get(callback::callback).post(posted::posted),
+        )
         .route("/oauth/finish", get(finish::finish))
         .with_state(state)
 }

@@ -87,6 +87,7 @@ pub(crate) async fn begin(
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,
         return_url,
+        response_mode: provider.authorize.response_mode.unwrap_or_default(),
         display: body.display,
         user_label: user.label,
         completion: app.completion,

@@ -11,6 +11,7 @@ use url::Url;
 use super::app::{AccountChange, Completion};
 use super::ending::Ending;
 use super::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
+use super::provider::ResponseMode;
 use super::secret::Secret;
 use super::time::Timestamp;
 
@@ -74,6 +75,8 @@ pub struct AuthorizationSession {
     pub issuer: Option<String>,
     /// Whether a callback without `iss` is refused (H-07).
     pub iss_promised: bool,
+    /// How the provider was asked to send the browser back: no other way is accepted (H-13).
+    pub response_mode: ResponseMode,
     /// Where the browser goes in the end.
     pub return_url: Url,
     /// How the browser gets there.

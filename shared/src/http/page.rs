@@ -3,6 +3,7 @@
 //!
 //! Pages are templates in `shared/templates`, compiled in; every value in them is escaped there.
 
+mod bounce;
 mod confirm;
 mod leave;
 mod notices;
@@ -23,6 +24,7 @@ use crate::domain::ids::SessionId;
 use crate::domain::secret::Secret;
 use crate::domain::session::{AuthorizationSession, SESSION_LIFETIME, cookie_name};
 
+pub use bounce::{BOUNCED, Bounce};
 pub use confirm::{Confirm, Wait, confirm_url};
 pub use leave::{Told, leave};
 pub use notices::*;
@@ -30,6 +32,9 @@ pub use notices::*;
 /// The script of the page that ends a flow in a window of its own. It reads its data from the
 /// page and holds none.
 pub(crate) const HAND_OVER: &str = include_str!("../../templates/hand_over.js");
+
+/// The script of the page that sends a posted answer on.
+pub(crate) const SEND_ON: &str = include_str!("../../templates/send_on.js");
 
 /// The style of every page, as it stands in them.
 pub(crate) const STYLE: &str = include_str!("../../templates/page.css");

@@ -314,6 +314,7 @@ pub(crate) mod attr {
         REFRESHABLE = "refreshable";
         REFRESHED_AT = "refreshed_at";
         REQUESTED_SCOPES = "requested_scopes";
+        RESPONSE_MODE = "response_mode";
         RETURN_URL = "return_url";
         RETURN_URLS = "return_urls";
         SCOPES = "scopes";

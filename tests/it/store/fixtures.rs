@@ -13,6 +13,7 @@ use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, EventId, ProviderId, SessionId, UserId,
     WorkspaceId,
 };
+use shared::domain::provider::ResponseMode;
 use shared::domain::scopes::ScopeList;
 use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::time::Timestamp;
@@ -143,6 +144,7 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         issuer: Some("https://issuer.example".into()),
         iss_promised: true,
         return_url: Url::parse("https://shop.example/done").unwrap(),
+        response_mode: ResponseMode::FormPost,
         display: Display::Popup,
         user_label: Some("u@shop.example".into()),
         completion: Completion::Screen,

@@ -10,7 +10,7 @@ use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
-use shared::domain::provider::Provider;
+use shared::domain::provider::{Provider, ResponseMode};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, Display, Stage};
@@ -113,6 +113,7 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
+        response_mode: ResponseMode::Query,
         display: Display::Redirect,
         user_label: None,
         completion: Completion::App,

@@ -25,6 +25,10 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
             aws_sdk_dynamodb::types::AttributeValue::Bool(session.iss_promised),
         )
         .with(attr::RETURN_URL, value::text(session.return_url.as_str()))
+        .with(
+            attr::RESPONSE_MODE,
+            value::text(session.response_mode.as_str()),
+        )
         .with(attr::DISPLAY, value::text(display(session.display)))
         .with_some(
             attr::USER_LABEL,
@@ -108,6 +112,7 @@ pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, 
         issuer: item.maybe_text(attr::ISSUER)?.map(str::to_owned),
         iss_promised: item.flag(attr::ISS_PROMISED)?,
         return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
+        response_mode: item.word_or_default(attr::RESPONSE_MODE)?,
         display: item.word_or_default(attr::DISPLAY)?,
         user_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
