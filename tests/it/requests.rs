@@ -206,7 +206,11 @@ async fn a_flow_costs_what_the_table_says() {
         .send(Call::get(&callback).cookie(&cookie))
         .await
         .expect_status(303);
-    assert_eq!(counted.requests(), ["GetItem", "UpdateItem"], "callback");
+    assert_eq!(
+        counted.requests(),
+        ["GetItem", "GetItem", "UpdateItem"],
+        "callback"
+    );
 
     let code = back.location_params()["code"].clone();
     world.complete("alice", &code).await.expect_status(200);
@@ -292,7 +296,7 @@ async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn the_last_page_in_a_popup_costs_one_read() {
+async fn the_last_page_in_a_popup_costs_two_reads() {
     let counted = Counted::start().await;
     let world = &counted.world;
     let connector = world.connector(&["read"]).await;
@@ -307,7 +311,7 @@ async fn the_last_page_in_a_popup_costs_one_read() {
     let page = back.location();
     let page = Call::get(page.strip_prefix(crate::world::API).unwrap());
     world.send(page.cookie(&cookie)).await.expect_status(200);
-    assert_eq!(counted.requests(), ["GetItem"]);
+    assert_eq!(counted.requests(), ["GetItem"; 2]);
 }
 
 #[tokio::test]

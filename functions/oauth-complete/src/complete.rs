@@ -8,18 +8,18 @@ use shared::domain::app::Completion;
 use shared::domain::connection::Connection;
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
-use shared::domain::handout::missing_scopes;
+use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::{ConnectionId, ConnectorId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, SessionToken};
+use shared::domain::session::SessionToken;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
 use shared::http::respond;
 
 use crate::State;
-use crate::redeem::{Completing, Failed, completing, connection_key, redeem};
+use crate::redeem::{self, Completing, Failed, completing, found, redeem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +34,7 @@ struct Completed<'a> {
     status: &'static str,
     granted_scopes: &'a ScopeList,
     missing_scopes: ScopeList,
+    refreshable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_label: Option<&'a str>,
 }
@@ -77,32 +78,17 @@ pub(crate) async fn complete(
             let connected = connected.map_err(Failed::into_problem)?;
             Ok(completed(&connected.connector, &connected.connection))
         }
+        // Whoever redeemed the code has died over it (C8).
+        Completing::Elsewhere if session.is_expired(state.clock.now()) => {
+            Err(redeem::expired().into_problem())
+        }
         Completing::Elsewhere => Err(Failed::Elsewhere.into_problem()),
         // The app repeats itself: the same answer (C7).
-        Completing::Done(connection) => done_before(&state, &session, connection).await,
-    }
-}
-
-async fn done_before(
-    state: &State,
-    session: &AuthorizationSession,
-    id: &ConnectionId,
-) -> Result<Response, Problem> {
-    let connector = state
-        .registry
-        .connector(&session.workspace, &session.connector)
-        .await?;
-    let connection = state
-        .connections
-        .connection(&connection_key(session))
-        .await?;
-    match (connector, connection) {
-        (Some(connector), Some(connection))
-            if connection.id == *id && !connection.status.is_gone() =>
-        {
-            Ok(completed(&connector, &connection))
+        Completing::Done(id) => {
+            let connected = found(&state, &session, id).await?;
+            let connected = connected.ok_or_else(Problem::not_connected)?;
+            Ok(completed(&connected.connector, &connected.connection))
         }
-        _ => Err(Problem::not_connected()),
     }
 }
 
@@ -113,6 +99,7 @@ fn completed(connector: &Connector, connection: &Connection) -> Response {
         status: "connected",
         granted_scopes: &connection.granted_scopes,
         missing_scopes: missing_scopes(connector, connection),
+        refreshable: outlives_its_token(connection),
         account_label: connection
             .account
             .as_ref()

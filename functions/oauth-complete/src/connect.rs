@@ -8,6 +8,7 @@ use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
+use shared::domain::provider::RevocationReach;
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
@@ -38,7 +39,7 @@ pub(crate) async fn connect(
         let replaced = write.replaces.as_ref();
         let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
         if replaced.is_some() && session.account_change == AccountChange::Refuse {
-            revoke(state, &write.connection, now).await;
+            revoke(state, redemption, &write.connection, now).await;
             return Err(Failed::over(
                 Ending::AccountMismatch,
                 Code::AccountMismatch,
@@ -50,7 +51,7 @@ pub(crate) async fn connect(
                 if let Some(other) = replaced {
                     // Nobody uses the account that was connected before. Not sooner: until the
                     // new one is stored, the old one is what works (C16).
-                    revoke(state, other, now).await;
+                    revoke(state, redemption, other, now).await;
                 }
                 state.publisher.publish(&write.event).await;
                 return Ok(write.connection);
@@ -58,11 +59,11 @@ pub(crate) async fn connect(
             // A refresh or a disconnect came in between: on top of what stands now.
             Ok(ConnectAnswer::Changed) => {}
             Ok(ConnectAnswer::ConnectorGone) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(connector_gone());
             }
             Ok(ConnectAnswer::SessionGone) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(Failed::over(
                     Ending::Cancelled,
                     Code::Conflict,
@@ -70,7 +71,7 @@ pub(crate) async fn connect(
                 ));
             }
             Err(error) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(not_stored(error.into()));
             }
         }
@@ -206,8 +207,15 @@ async fn pause(state: &State) {
         .await;
 }
 
-/// Nobody has these tokens any more, or ever will: the provider is told, in the background.
-async fn revoke(state: &State, connection: &Connection, now: Timestamp) {
+/// Nobody has these tokens any more, or ever will: the provider is told, in the background. Not where that
+/// would end more than the one grant: what the same account has connected elsewhere, or had
+/// connected here before, is worth more than tokens that nobody holds.
+async fn revoke(state: &State, redemption: &Redemption, connection: &Connection, now: Timestamp) {
+    let revocation = redemption.client.provider.revocation.as_ref();
+    if revocation.is_some_and(|how| how.reach == RevocationReach::Account) {
+        tracing::info!(connection.id = %connection.id, "tokens were dropped and not revoked");
+        return;
+    }
     let Some(sealed) = connection.sealed.clone() else {
         return;
     };

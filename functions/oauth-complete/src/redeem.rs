@@ -131,11 +131,7 @@ async fn attempt(
     returned: &Returned,
 ) -> Result<Connected, Failed> {
     if session.is_expired(state.clock.now()) {
-        return Err(Failed::over(
-            Ending::Expired,
-            Code::SessionExpired,
-            "start again; a code is kept two minutes",
-        ));
+        return Err(expired());
     }
     let redemption = prepare(state, session).await?;
     let grant = open_grant(state, session, returned, &redemption.connector).await?;
@@ -245,6 +241,37 @@ pub(crate) fn connection_key(session: &AuthorizationSession) -> ConnectionKey {
         user: session.user.clone(),
         connector: session.connector.clone(),
     }
+}
+
+/// What a completed flow has connected, if it still is.
+pub(crate) async fn found(
+    state: &State,
+    session: &AuthorizationSession,
+    id: &ConnectionId,
+) -> Result<Option<Connected>, StoreError> {
+    let connector = state
+        .registry
+        .connector(&session.workspace, &session.connector)
+        .await?;
+    let connection = state
+        .connections
+        .connection(&connection_key(session))
+        .await?;
+    let found = connector
+        .zip(connection)
+        .filter(|(_, connection)| connection.id == *id && !connection.status.is_gone());
+    Ok(found.map(|(connector, connection)| Connected {
+        connector,
+        connection,
+    }))
+}
+
+pub(crate) fn expired() -> Failed {
+    Failed::over(
+        Ending::Expired,
+        Code::SessionExpired,
+        "start again; a code is kept two minutes",
+    )
 }
 
 /// The connector was deleted, or its client changed, while the user was away.

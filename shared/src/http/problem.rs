@@ -45,6 +45,9 @@ macro_rules! codes {
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
+            /// Every refusal.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The name in `code` and at the end of `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }

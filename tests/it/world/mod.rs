@@ -189,6 +189,7 @@ impl World {
                 address_rules,
             }),
             oauth_callback::router(oauth_callback::State {
+                registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
