@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::Connector;
-use shared::domain::handout::{Standing, missing_scopes, standing_at};
+use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
@@ -36,6 +36,7 @@ struct Details {
     connection_id: ConnectionId,
     granted_scopes: ScopeList,
     missing_scopes: ScopeList,
+    refreshable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_label: Option<String>,
     connected_at: Timestamp,
@@ -119,6 +120,7 @@ fn details(connector: &Connector, connection: &Connection) -> Details {
         connection_id: connection.id.clone(),
         granted_scopes: connection.granted_scopes.clone(),
         missing_scopes: missing_scopes(connector, connection),
+        refreshable: outlives_its_token(connection),
         account_label: connection
             .account
             .as_ref()

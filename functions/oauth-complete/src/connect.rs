@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use shared::crypto::hash::{random_fraction, random_id};
+use shared::domain::app::AccountChange;
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
+use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
+use shared::domain::provider::RevocationReach;
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
@@ -15,7 +18,7 @@ use shared::http::problem::{Code, Problem};
 use shared::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
 
 use crate::State;
-use crate::complete::{Redemption, connection_key, connector_gone};
+use crate::redeem::{Failed, Redemption, connection_key, connector_gone};
 
 /// How long tokens that cannot be asked for again are offered to the table.
 const STORE_BUDGET: Duration = Duration::from_secs(4);
@@ -26,42 +29,50 @@ pub(crate) async fn connect(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: TokenAnswer,
-) -> Result<Connection, Problem> {
+) -> Result<Connection, Failed> {
     let now = state.clock.now();
     let started = state.clock.monotonic();
     loop {
-        let standing = read(state, &connection_key(session), started).await?;
+        let standing = read(state, &connection_key(session), started).await;
+        let standing = standing.map_err(|error| not_stored(error.into()))?;
         let write = write_of(state, session, redemption, &answer, standing, now);
-        if let Some(connected) = &write.replaces
-            && is_other_account(connected, &write.connection)
-        {
-            revoke(state, &write.connection, now).await;
-            return Err(Problem::new(
+        let replaced = write.replaces.as_ref();
+        let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
+        if replaced.is_some() && session.account_change == AccountChange::Refuse {
+            revoke(state, redemption, &write.connection, now).await;
+            return Err(Failed::over(
+                Ending::AccountMismatch,
                 Code::AccountMismatch,
                 "another account of the provider is connected here; disconnect it first",
             ));
         }
         match offer(state, &write, started).await {
             Ok(ConnectAnswer::Connected) => {
+                if let Some(other) = replaced {
+                    // Nobody uses the account that was connected before. Not sooner: until the
+                    // new one is stored, the old one is what works (C16).
+                    revoke(state, redemption, other, now).await;
+                }
                 state.publisher.publish(&write.event).await;
                 return Ok(write.connection);
             }
             // A refresh or a disconnect came in between: on top of what stands now.
             Ok(ConnectAnswer::Changed) => {}
             Ok(ConnectAnswer::ConnectorGone) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(connector_gone());
             }
             Ok(ConnectAnswer::SessionGone) => {
-                revoke(state, &write.connection, now).await;
-                return Err(Problem::new(
+                revoke(state, redemption, &write.connection, now).await;
+                return Err(Failed::over(
+                    Ending::Cancelled,
                     Code::Conflict,
                     "the flow was ended; start again",
                 ));
             }
             Err(error) => {
-                revoke(state, &write.connection, now).await;
-                return Err(error.into());
+                revoke(state, redemption, &write.connection, now).await;
+                return Err(not_stored(error.into()));
             }
         }
     }
@@ -145,6 +156,11 @@ fn write_of(
     }
 }
 
+/// The code is spent, and what it brought could not be kept (C9).
+fn not_stored(problem: Problem) -> Failed {
+    Failed::Over(Ending::NotStored, problem)
+}
+
 /// A known account may not silently become another one (H-16).
 fn is_other_account(connected: &Connection, new: &Connection) -> bool {
     match (&connected.account, &new.account) {
@@ -157,11 +173,11 @@ async fn read(
     state: &State,
     key: &ConnectionKey,
     started: Duration,
-) -> Result<Option<Connection>, Problem> {
+) -> Result<Option<Connection>, StoreError> {
     loop {
         match state.connections.connection(key).await {
             Err(error) if may_retry(state, &error, started) => pause(state).await,
-            answer => return Ok(answer?),
+            answer => return answer,
         }
     }
 }
@@ -192,8 +208,15 @@ async fn pause(state: &State) {
         .await;
 }
 
-/// Nobody will ever have these tokens: the provider is told, in the background.
-async fn revoke(state: &State, connection: &Connection, now: Timestamp) {
+/// Nobody has these tokens any more, or ever will: the provider is told, in the background. Not where that
+/// would end more than the one grant: what the same account has connected elsewhere, or had
+/// connected here before, is worth more than tokens that nobody holds.
+async fn revoke(state: &State, redemption: &Redemption, connection: &Connection, now: Timestamp) {
+    let revocation = redemption.client.provider.revocation.as_ref();
+    if revocation.is_some_and(|how| how.reach == RevocationReach::Account) {
+        tracing::info!(connection.id = %connection.id, "tokens were dropped and not revoked");
+        return;
+    }
     let Some(sealed) = connection.sealed.clone() else {
         return;
     };

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::provider::{
-    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, RevocationShape, RevokedToken,
+    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, ResponseMode, RevocationReach,
+    RevocationShape, RevokedToken,
 };
 
 /// A catalogue file.
@@ -97,6 +98,9 @@ pub struct AuthorizeTemplate {
     /// What stands between scopes.
     #[serde(default = "space")]
     pub scope_separator: String,
+    /// How the answer comes back, if it has to be said.
+    #[serde(default)]
+    pub response_mode: Option<ResponseMode>,
     /// Whether PKCE is sent; off only where a provider rejects it.
     pub pkce: bool,
 }
@@ -147,6 +151,9 @@ pub struct RevokeTemplate {
     pub shape: RevocationShape,
     /// Which token is sent first.
     pub token: RevokedToken,
+    /// What else ends with it.
+    #[serde(default)]
+    pub reach: RevocationReach,
 }
 
 /// The life of grants; see [`RefreshProfile`](crate::domain::provider::RefreshProfile).

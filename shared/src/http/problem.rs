@@ -45,6 +45,9 @@ macro_rules! codes {
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
+            /// Every refusal.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The name in `code` and at the end of `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
@@ -67,6 +70,8 @@ codes! {
     AccountMismatch = "account_mismatch", CONFLICT, "Another account is connected";
     /// The authorization code was not accepted by the provider.
     CodeRefused = "code_refused", BAD_GATEWAY, "The provider did not accept the authorization";
+    /// The flow is completed in the other way.
+    CompletionMode = "completion_mode", CONFLICT, "The flow is not completed this way";
     /// The completion code is unknown, used or of another session.
     CompletionInvalid = "completion_invalid", BAD_REQUEST, "The completion code is not valid";
     /// `confirm` does not name the connector.

@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use super::queue::{Batch, BatchReport};
 use super::telemetry::{Metric, Telemetry};
 use crate::domain::time::Timestamp;
+use crate::http::page::harden;
 use crate::http::problem::{Code, OutcomeName, Problem};
 use crate::http::request::RequestFacts;
 use crate::ports::Clock;
@@ -39,8 +40,8 @@ pub struct JobReport {
     pub metrics: Vec<Metric>,
 }
 
-/// Adds to a function's routes what all have in common: a log line per request, and problems
-/// for paths and methods that are not there.
+/// Adds to a function's routes what all have in common: a log line per request, headers that
+/// every answer carries, and problems for paths and methods that are not there.
 pub fn with_telemetry(router: Router, telemetry: Telemetry, clock: Arc<dyn Clock>) -> Router {
     router
         .fallback(async || Problem::new(Code::NotFound, "there is no such path"))
@@ -76,7 +77,8 @@ async fn log_request(
     let facts = RequestFacts::default();
     request.extensions_mut().insert(facts.clone());
 
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    harden(response.headers_mut());
 
     let outcome = response
         .extensions()

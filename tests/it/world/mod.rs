@@ -189,10 +189,12 @@ impl World {
                 address_rules,
             }),
             oauth_callback::router(oauth_callback::State {
+                registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
+                public_url: API.parse().unwrap(),
             }),
             oauth_complete::router(oauth_complete::State {
                 registry: Arc::clone(&store) as _,
@@ -479,6 +481,7 @@ fn identity() -> IdentityRules {
             app: "app_id".into(),
             role: "role".into(),
             plan: "plan".into(),
+            label: "email".into(),
         },
         plans: PlanGate::new(plans, "builder".into()).unwrap(),
     }
