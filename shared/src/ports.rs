@@ -83,8 +83,10 @@ pub trait Registry: Send + Sync {
         workspace: &WorkspaceId,
         app: &AppId,
     ) -> Result<Vec<ApiKey>, StoreError>;
-    /// Adds a key: its listing and its look-up record in one transaction.
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError>;
+    /// Adds a key: its listing and its look-up record in one transaction, on condition that no
+    /// other was added since the keys were counted. `false` when the app has
+    /// [`MOST_KEYS`](crate::domain::app::MOST_KEYS) already.
+    async fn add_api_key(&self, key: &ApiKey) -> Result<bool, StoreError>;
     /// Removes a key: both records in one transaction. `false` when there is none.
     async fn remove_api_key(
         &self,

@@ -1,6 +1,7 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod api_keys;
 mod breakers;
 mod clock;
 mod connect;

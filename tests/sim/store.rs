@@ -182,7 +182,7 @@ over_the_network! {
         put_app(app: &App) -> ();
         api_key(hash: &[u8; 32]) -> Option<ApiKey>;
         api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
-        add_api_key(key: &ApiKey) -> ();
+        add_api_key(key: &ApiKey) -> bool;
         remove_api_key(workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> bool;
         connector(workspace: &WorkspaceId, connector: &ConnectorId) -> Option<Connector>;
         connectors(workspace: &WorkspaceId, after: Option<&str>, limit: u32) -> Page<Connector>;

@@ -4,6 +4,7 @@ use axum::extract::{self, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::{ConnectionKey, RevocationOutcome};
 use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
 use shared::http::identity::{Admin, AppBackend, User};
@@ -46,7 +47,9 @@ pub(crate) async fn by_app(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let AppBackend { workspace, app } = AppBackend::authenticate(&parts, &*state.registry).await?;
+    let scope = KeyScope::ConnectionsWrite;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
+    let AppBackend { workspace, app } = backend;
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
     let key = ConnectionKey {

@@ -14,6 +14,7 @@ use axum::routing::post;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::crypto::hash::hash;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{ConnectorId, UserId};
@@ -95,7 +96,8 @@ async fn token(
             with_workspace_keys: cached.is_none(),
         })
         .await?;
-    AppBackend::admit(&parts, &presented, rows.api_key.as_ref())?;
+    let record = rows.api_key.as_ref();
+    AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
 
     let connector = rows
         .connector

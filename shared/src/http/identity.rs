@@ -12,7 +12,7 @@ use lambda_http::request::RequestContext;
 use super::problem::{Code, Problem};
 use super::request::RequestFacts;
 use crate::crypto::hash::hash;
-use crate::domain::app::{ApiKey, PresentedApiKey};
+use crate::domain::app::{ApiKey, KeyScope, PresentedApiKey};
 use crate::domain::ids::{AppId, UserId, WorkspaceId};
 use crate::domain::plan::PlanGate;
 use crate::ports::Registry;
@@ -208,29 +208,39 @@ pub struct AppBackend {
 }
 
 impl AppBackend {
-    /// Whoever holds the API key of the request.
+    /// Whoever holds the API key of the request, if that has the scope for what is asked.
     ///
     /// # Errors
-    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked.
-    pub async fn authenticate(parts: &Parts, registry: &dyn Registry) -> Result<Self, Problem> {
+    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked;
+    /// `insufficient_scope`.
+    pub async fn authenticate(
+        parts: &Parts,
+        registry: &dyn Registry,
+        scope: KeyScope,
+    ) -> Result<Self, Problem> {
         let presented = presented_key(parts)?;
         let record = registry.api_key(&hash(&presented.key)).await?;
-        Self::admit(parts, &presented, record.as_ref())
+        Self::admit(parts, &presented, record.as_ref(), scope)
     }
 
     /// Whoever holds `presented`, according to the record that was found under its hash.
     ///
     /// # Errors
-    /// `unauthenticated`, also when the record is of another app than the key says.
+    /// `unauthenticated`, also when the record is of another app than the key says;
+    /// `insufficient_scope`.
     pub fn admit(
         parts: &Parts,
         presented: &PresentedApiKey,
         record: Option<&ApiKey>,
+        scope: KeyScope,
     ) -> Result<Self, Problem> {
         let record = record
             .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
             .ok_or_else(wrong_key)?;
         RequestFacts::note_workspace(parts, &record.workspace);
+        if !record.scopes.contains(&scope) {
+            return Err(Problem::insufficient_scope(scope));
+        }
         Ok(Self {
             workspace: record.workspace.clone(),
             app: record.app.clone(),

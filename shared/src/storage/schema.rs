@@ -5,6 +5,7 @@
 //! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
 //! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
+//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a connection with its lease | TTL, 30 days after a disconnect |
 //! | sessions | `S#<session>` | `S` | an authorization session | TTL |
@@ -105,6 +106,11 @@ pub(crate) fn listed_api_key(of: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> K
 /// What the sort keys of an app's API keys begin with.
 pub(crate) fn api_keys_of(app: &AppId) -> String {
     format!("KEY#{app}#")
+}
+
+/// Whoever adds a key moves this, so that of two who counted the same keys one adds.
+pub(crate) fn key_ring(of: &WorkspaceId, app: &AppId) -> Key {
+    Key::new(workspace(of), format!("KEYS#{app}"))
 }
 
 pub(crate) fn api_key(hash: &[u8; 32]) -> Key {

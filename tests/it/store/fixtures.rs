@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::app::{ApiKey, App};
+use shared::domain::app::{ApiKey, App, KeyScope};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, LEASE, Lease};
 use shared::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
@@ -85,6 +85,7 @@ pub(super) fn api_key(id: &str, created_at: Timestamp) -> ApiKey {
         id: ApiKeyId::parse(id).unwrap(),
         name: format!("key {id}"),
         hash,
+        scopes: KeyScope::all(),
         created_at,
     }
 }

@@ -1,6 +1,8 @@
 //! Apps, API keys and connectors.
 
-use shared::domain::app::App;
+use std::collections::BTreeSet;
+
+use shared::domain::app::{ApiKey, App, KeyScope};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 
@@ -13,6 +15,8 @@ facts! {
     an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces
     a_key_is_found_by_its_hash_until_it_is_removed
     of_50_removals_of_a_key_one_counts
+    h86_of_50_keys_added_at_once_two_are_kept_and_a_removal_makes_room
+    a_key_reads_back_with_its_scopes
     keys_are_listed_oldest_first_and_by_app
     a_connector_reads_back_as_written
     an_id_is_taken_once
@@ -80,6 +84,39 @@ async fn of_50_removals_of_a_key_one_counts(store: &dyn AnyStore) {
     let (workspace, app) = (workspace(), app_id());
     let won = winners(async |_| store.remove_api_key(&workspace, &app, &key.id).await);
     assert_eq!(won.await, 1);
+}
+
+async fn h86_of_50_keys_added_at_once_two_are_kept_and_a_removal_makes_room(store: &dyn AnyStore) {
+    let won = winners(async |n| store.add_api_key(&api_key(&format!("k{n}"), at(0))).await);
+    assert_eq!(won.await, 2);
+    let live = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(live.len(), 2);
+    for key in &live {
+        assert_eq!(store.api_key(&key.hash).await.unwrap().as_ref(), Some(key));
+    }
+    let late = api_key("late", at(1));
+    assert!(!store.add_api_key(&late).await.unwrap());
+    assert_eq!(store.api_key(&late.hash).await.unwrap(), None);
+    let removed = store
+        .remove_api_key(&workspace(), &app_id(), &live[0].id)
+        .await;
+    assert!(removed.unwrap());
+    assert!(store.add_api_key(&late).await.unwrap());
+    // Another app's keys are its own.
+    let mut foreign = api_key("foreign", at(1));
+    foreign.app = AppId::parse("other").unwrap();
+    assert!(store.add_api_key(&foreign).await.unwrap());
+}
+
+async fn a_key_reads_back_with_its_scopes(store: &dyn AnyStore) {
+    let key = ApiKey {
+        scopes: BTreeSet::from([KeyScope::ConnectionsRead]),
+        ..api_key("k1", at(0))
+    };
+    assert!(store.add_api_key(&key).await.unwrap());
+    assert_eq!(store.api_key(&key.hash).await.unwrap(), Some(key.clone()));
+    let listed = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(listed, [key]);
 }
 
 async fn keys_are_listed_oldest_first_and_by_app(store: &dyn AnyStore) {

@@ -6,12 +6,12 @@ use super::super::items::due::{deletion_work, event_work, write_deletion, write_
 use super::super::items::registry::{
     read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
 };
-use super::super::items::value;
+use super::super::items::{Reader, value};
 use super::super::schema::{self, CONNECTORS, DueKind, PK, SK, attr, status};
 use super::expression::Expression;
 use super::query::{cursor, no_page, one_more, page};
 use super::{DynamoStore, key_row, unavailable};
-use crate::domain::app::{ApiKey, App};
+use crate::domain::app::{ApiKey, App, MOST_KEYS};
 use crate::domain::connector::Connector;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, WorkspaceId};
@@ -54,19 +54,37 @@ impl Registry for DynamoStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
+    async fn add_api_key(&self, key: &ApiKey) -> Result<bool, StoreError> {
         let table = &self.tables.registry;
-        self.transaction()
-            .put(table, write_api_key(listing, key), Expression::new())?
-            .put(
-                table,
-                write_api_key(schema::api_key(&key.hash), key),
-                Expression::new(),
-            )?
-            .commit()
-            .await
-            .map(|_| ())
+        loop {
+            // The ring before the keys: what is added in between moves it.
+            let ring = schema::key_ring(&key.workspace, &key.app);
+            let moved = self.get(table, ring.clone()).await?;
+            let moved = moved
+                .map(|row| Reader::new(&row, "key ring").number::<u64>(attr::VERSION))
+                .transpose()?;
+            let live = self.api_keys(&key.workspace, &key.app).await?;
+            if live.len() >= MOST_KEYS {
+                return Ok(false);
+            }
+            let unmoved = match moved {
+                None => Expression::new().absent(PK),
+                Some(version) => is_version(version),
+            };
+            let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
+            let record = schema::api_key(&key.hash);
+            let added = self
+                .transaction()
+                .update(table, ring, unmoved.count(attr::VERSION))?
+                .put(table, write_api_key(listing, key), Expression::new())?
+                .put(table, write_api_key(record, key), Expression::new())?
+                .commit()
+                .await?;
+            // Refused, somebody else has added one: that ends when there is no more room.
+            if added.is_done() {
+                return Ok(true);
+            }
+        }
     }
 
     async fn remove_api_key(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use shared::domain::app::{ApiKey, App};
+use shared::domain::app::{ApiKey, App, MOST_KEYS};
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::event::Event;
@@ -112,9 +112,15 @@ impl Registry for MemoryStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        self.state().api_keys.insert(key.hash, key.clone());
-        Ok(())
+    async fn add_api_key(&self, key: &ApiKey) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let keys = state.api_keys.values();
+        let of_app = keys.filter(|kept| (&kept.workspace, &kept.app) == (&key.workspace, &key.app));
+        let room = of_app.count() < MOST_KEYS;
+        if room {
+            state.api_keys.insert(key.hash, key.clone());
+        }
+        Ok(room)
     }
 
     async fn remove_api_key(
