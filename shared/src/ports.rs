@@ -18,6 +18,7 @@ use crate::domain::ids::{
 };
 use crate::domain::job::Job;
 use crate::domain::provider::Provider;
+use crate::domain::rate::Reader;
 use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::scopes::ScopeList;
 use crate::domain::secret::{Secret, SecretBytes};
@@ -512,6 +513,17 @@ pub struct LookupKeys {
     pub connection: ConnectionKey,
     /// Whether the workspace's keys are needed too.
     pub with_workspace_keys: bool,
+    /// The minute whose reads are asked for, see [`minute_of`](crate::domain::rate::minute_of).
+    pub minute: i64,
+}
+
+/// How many reads of one minute the table knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCounts {
+    /// With the presented API key.
+    pub credential: u64,
+    /// In the workspace.
+    pub workspace: u64,
 }
 
 /// What one look-up found.
@@ -525,13 +537,19 @@ pub struct LookupRows {
     pub connection: Option<Connection>,
     /// The workspace's wrapped keys, when asked for.
     pub workspace_keys: Option<WrappedWorkspaceKeys>,
+    /// The reads of the minute.
+    pub reads: ReadCounts,
 }
 
 /// The read path of a token look-up.
 #[async_trait]
 pub trait Lookup: Send + Sync {
-    /// All rows in one round trip, each strongly consistent.
+    /// All rows in one round trip, each strongly consistent but for the counts: a read that is
+    /// counted late lets another one through.
     async fn lookup(&self, keys: &LookupKeys) -> Result<LookupRows, StoreError>;
+    /// Adds to the reads of a minute. A repeated try of the same call may count twice.
+    async fn count_reads(&self, reader: &Reader, minute: i64, reads: u64)
+    -> Result<(), StoreError>;
 }
 
 /// The stack's root key, wrapped by KMS.

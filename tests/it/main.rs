@@ -3,6 +3,7 @@
 mod admin;
 mod api_keys;
 mod breakers;
+mod caps;
 mod clock;
 mod connect;
 mod counts;

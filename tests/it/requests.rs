@@ -103,6 +103,25 @@ async fn a_fresh_look_up_is_one_request_and_no_kms_call_and_no_write() {
     assert_eq!(world.kms.calls(), kms);
 }
 
+/// H-25: what the caps cost.
+#[tokio::test]
+async fn h25_of_300_look_ups_in_a_minute_six_write_what_they_counted() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    world.connect("alice", &connector).await;
+    world.token("alice", &connector).await;
+    counted.requests();
+    for _ in 1..300 {
+        world.token("alice", &connector).await;
+    }
+    let requests = counted.requests();
+    let of = |operation: &str| requests.iter().filter(|it| *it == operation).count();
+    // The key's 6,000 by 60, the workspace's 30,000 by 300.
+    assert_eq!((of("BatchGetItem"), of("UpdateItem")), (299, 5 + 1));
+    assert_eq!(requests.len(), 299 + 6);
+}
+
 #[tokio::test]
 async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
     let counted = Counted::start().await;

@@ -363,7 +363,10 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
         let value = match name {
             "GRANTRY_PUBLIC_URL" => "https://api.example",
             "GRANTRY_LOCAL_HTTP" => "false",
-            "GRANTRY_DUE_SHARDS" | "GRANTRY_REFRESH_CONCURRENCY" => "1",
+            "GRANTRY_DUE_SHARDS"
+            | "GRANTRY_REFRESH_CONCURRENCY"
+            | "GRANTRY_CREDENTIAL_READS"
+            | "GRANTRY_WORKSPACE_READS" => "1",
             _ => "x",
         };
         known.then(|| value.to_owned())

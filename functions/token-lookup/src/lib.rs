@@ -3,8 +3,10 @@
 //! A token that is still fresh costs one DynamoDB round trip, no KMS call while the workspace's
 //! key is in memory, and no write but the hourly note that it was read.
 
+mod caps;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +20,7 @@ use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{ConnectorId, UserId};
+use shared::domain::rate::{Meter, minute_of};
 use shared::domain::refresh_policy::READ_RECORD_INTERVAL;
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
@@ -40,6 +43,8 @@ pub struct State {
     pub lookup: Arc<dyn Lookup>,
     /// Refreshes what is not fresh.
     pub engine: RefreshEngine,
+    /// Counts what is read.
+    pub meter: Arc<Mutex<Meter>>,
 }
 
 /// The function's route.
@@ -88,16 +93,17 @@ async fn token(
         connector: wanted.connector_id,
     };
     let cached = state.engine.vault.cached(&key.workspace);
-    let rows = state
-        .lookup
-        .lookup(&LookupKeys {
-            api_key: hash(&presented.key),
-            connection: key.clone(),
-            with_workspace_keys: cached.is_none(),
-        })
-        .await?;
+    let now = state.engine.clock.now();
+    let keys = LookupKeys {
+        api_key: hash(&presented.key),
+        connection: key.clone(),
+        with_workspace_keys: cached.is_none(),
+        minute: minute_of(now),
+    };
+    let rows = state.lookup.lookup(&keys).await?;
     let record = rows.api_key.as_ref();
     AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
+    caps::pass(&state.meter, &*state.lookup, &keys, rows.reads, now).await?;
 
     let connector = rows
         .connector

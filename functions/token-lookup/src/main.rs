@@ -1,7 +1,8 @@
 //! The Lambda function `token-lookup`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use shared::domain::rate::Meter;
 use shared::runtime::lambda::{serve, with_telemetry};
 use shared::runtime::wiring::Wiring;
 use token_lookup::{State, router};
@@ -19,6 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let state = State {
         lookup: store,
         engine,
+        meter: Arc::new(Mutex::new(Meter::new(wiring.config.caps))),
     };
     serve(with_telemetry(
         router(state),

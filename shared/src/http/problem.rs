@@ -101,6 +101,8 @@ codes! {
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "Say which version";
     /// The provider does not answer, or not now.
     ProviderUnavailable = "provider_unavailable", SERVICE_UNAVAILABLE, "The provider is unavailable";
+    /// More calls than the cap allows.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The user has to connect again.
     ReconnectRequired = "reconnect_required", CONFLICT, "The user has to connect again";
     /// The flow took too long.

@@ -4,6 +4,7 @@ use url::Url;
 
 use crate::domain::address::AddressRules;
 use crate::domain::plan::PlanGate;
+use crate::domain::rate::Caps;
 use crate::http::identity::{ClaimNames, IdentityRules};
 use crate::storage::Tables;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub due_shards: u32,
     /// `GRANTRY_REFRESH_CONCURRENCY`: how many providers one worker of the sweep asks at a time.
     pub refresh_concurrency: u32,
+    /// `GRANTRY_CREDENTIAL_READS`, `GRANTRY_WORKSPACE_READS`: how many tokens may be read a minute.
+    pub caps: Caps,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
@@ -64,6 +67,7 @@ impl Config {
                 .filter(|text| !text.is_empty())
                 .ok_or(ConfigError { name, fault })
         };
+        let number = |name: &'static str| count(name, &required(name)?);
         let plans = required("GRANTRY_PLANS")?
             .split(',')
             .map(|p| p.trim().to_owned())
@@ -97,11 +101,12 @@ impl Config {
             },
             kms_key_arn: required("GRANTRY_KMS_KEY_ARN")?,
             event_bus: required("GRANTRY_EVENT_BUS")?,
-            due_shards: count("GRANTRY_DUE_SHARDS", &required("GRANTRY_DUE_SHARDS")?)?,
-            refresh_concurrency: count(
-                "GRANTRY_REFRESH_CONCURRENCY",
-                &required("GRANTRY_REFRESH_CONCURRENCY")?,
-            )?,
+            due_shards: number("GRANTRY_DUE_SHARDS")?,
+            refresh_concurrency: number("GRANTRY_REFRESH_CONCURRENCY")?,
+            caps: Caps {
+                credential: number("GRANTRY_CREDENTIAL_READS")?,
+                workspace: number("GRANTRY_WORKSPACE_READS")?,
+            },
             address_rules,
             identity: IdentityRules {
                 claims: ClaimNames {
@@ -151,6 +156,8 @@ mod tests {
             "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
+            "GRANTRY_CREDENTIAL_READS" => "6000".into(),
+            "GRANTRY_WORKSPACE_READS" => "30000".into(),
             name => name.to_lowercase(),
         })
     }

@@ -15,6 +15,8 @@
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
+//! | due | `RATE#K#<hash of an API key, hex>` | `<minute>` | how many tokens it has read | TTL, after ten minutes |
+//! | due | `RATE#W#<workspace>` | `<minute>` | the same of a workspace | TTL, after ten minutes |
 //! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
 //! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
 //!
@@ -30,6 +32,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::domain::connection::ConnectionKey;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use crate::domain::rate::Reader;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, Revocation};
 
@@ -42,7 +45,7 @@ pub struct Tables {
     pub connections: String,
     /// Authorization sessions.
     pub sessions: String,
-    /// Due work, the outbox of events, the health of connectors.
+    /// Due work, the outbox of events, the health of connectors, counts of reads.
     pub due: String,
     /// Wrapped keys.
     pub keys: String,
@@ -67,6 +70,9 @@ pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
 /// connector's only one, goes without a refresh, so that a lasting fault is told once.
 pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long the reads of a minute are kept after it began.
+pub const READS_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,11 +241,19 @@ pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
 }
 
 pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
-    Key::new(health(workspace, connector), health_minute(minute))
+    Key::new(health(workspace, connector), minute_key(minute))
+}
+
+pub(crate) fn reads(reader: &Reader, minute: i64) -> Key {
+    let pk = match reader {
+        Reader::Credential(hash) => format!("RATE#K#{}", hex(hash)),
+        Reader::Workspace(workspace) => format!("RATE#W#{workspace}"),
+    };
+    Key::new(pk, minute_key(minute))
 }
 
 /// Ten digits reach further than [`due_instant`] does.
-pub(crate) fn health_minute(minute: i64) -> String {
+pub(crate) fn minute_key(minute: i64) -> String {
     format!("{:010}", minute.clamp(0, 9_999_999_999))
 }
 
@@ -311,6 +325,7 @@ pub(crate) mod attr {
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
+        READS = "reads";
         REASON = "reason";
         REFUSALS = "refusals";
         REFRESHABLE = "refreshable";
@@ -403,8 +418,8 @@ mod tests {
 
     #[test]
     fn the_breaker_sorts_after_every_minute_and_minutes_in_order() {
-        assert!(health_minute(9) < health_minute(10));
-        assert!(health_minute(i64::MAX).as_str() < BREAKER);
+        assert!(minute_key(9) < minute_key(10));
+        assert!(minute_key(i64::MAX).as_str() < BREAKER);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
 use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
+use shared::domain::rate::{Caps, Meter};
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
@@ -55,6 +56,11 @@ const SHARDS: u32 = 2;
 /// How many providers a worker asks at a time.
 const CONCURRENCY: usize = 25;
 const STACK: &str = "stories";
+/// The template's own.
+const CAPS: Caps = Caps {
+    credential: 6000,
+    workspace: 30_000,
+};
 
 /// A store that a world can live in.
 pub(crate) trait Store:
@@ -105,6 +111,16 @@ impl World {
         clock: ManualClock,
         products: Arc<dyn Clock>,
     ) -> Self {
+        Self::capped(store, clock, products, CAPS).await
+    }
+
+    /// The same with other caps on the hand-out.
+    pub(crate) async fn capped<S: Store>(
+        store: S,
+        clock: ManualClock,
+        products: Arc<dyn Clock>,
+        caps: Caps,
+    ) -> Self {
         let provider = {
             let clock = clock.clone();
             let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
@@ -114,7 +130,7 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, products, provider, Arc::new(store));
+        let world = Self::wire(clock, products, provider, Arc::new(store), caps);
         world.register_app("acme", "shop").await;
         world
     }
@@ -124,6 +140,7 @@ impl World {
         clock_port: Arc<dyn Clock>,
         provider: FakeAs,
         store: Arc<S>,
+        caps: Caps,
     ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
@@ -219,6 +236,7 @@ impl World {
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
                 engine: engine.clone(),
+                meter: Arc::new(Mutex::new(Meter::new(caps))),
             }),
         ];
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();

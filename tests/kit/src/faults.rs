@@ -16,6 +16,7 @@ use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
+use shared::domain::rate::Reader;
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
@@ -219,6 +220,7 @@ pass_on! {
 pass_on! {
     Lookup {}
     lookup(keys: &LookupKeys) -> LookupRows;
+    count_reads(reader: &Reader, minute: i64, reads: u64) -> ();
 }
 
 pass_on! {

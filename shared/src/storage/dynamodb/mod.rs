@@ -156,7 +156,7 @@ impl DynamoStore {
         }
     }
 
-    /// Gets items of several tables in one request, each strongly consistent. What DynamoDB
+    /// Gets items of several tables in one request. What DynamoDB
     /// leaves unprocessed is asked for again, a few times at once: more would be a wait, and
     /// how long a caller can wait is not known here.
     async fn batch_get(
@@ -212,9 +212,21 @@ fn key_row(at: Key) -> HashMap<String, AttributeValue> {
 
 /// A strongly consistent part of a batch.
 fn keys_of(keys: impl IntoIterator<Item = Key>) -> Result<KeysAndAttributes, StoreError> {
+    part_of_batch(keys, true)
+}
+
+/// An eventually consistent part of a batch.
+fn late_keys_of(keys: impl IntoIterator<Item = Key>) -> Result<KeysAndAttributes, StoreError> {
+    part_of_batch(keys, false)
+}
+
+fn part_of_batch(
+    keys: impl IntoIterator<Item = Key>,
+    consistent: bool,
+) -> Result<KeysAndAttributes, StoreError> {
     KeysAndAttributes::builder()
         .set_keys(Some(keys.into_iter().map(key_row).collect()))
-        .consistent_read(true)
+        .consistent_read(consistent)
         .build()
         .map_err(unavailable)
 }

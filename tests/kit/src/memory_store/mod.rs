@@ -21,11 +21,12 @@ use shared::domain::health::Health;
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
+use shared::domain::rate::Reader;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, Registry, Revocation, StoreError,
-    WrappedRootKey, WrappedWorkspaceKeys,
+    DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, ReadCounts, Registry, Revocation,
+    StoreError, WrappedRootKey, WrappedWorkspaceKeys,
 };
 
 /// All stores in one value.
@@ -47,6 +48,7 @@ struct State {
     deletions: BTreeMap<DueWork, (WorkspaceId, ConnectorId)>,
     events: BTreeMap<EventId, Event>,
     health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
+    reads: BTreeMap<(Reader, i64), u64>,
     root_keys: BTreeMap<u32, WrappedRootKey>,
     workspace_keys: BTreeMap<WorkspaceId, WrappedWorkspaceKeys>,
 }
@@ -253,6 +255,13 @@ impl Lookup for MemoryStore {
         let state = self.state();
         let key = &keys.connection;
         let workspace_keys = state.workspace_keys.get(&key.workspace);
+        let reads = |reader| {
+            state
+                .reads
+                .get(&(reader, keys.minute))
+                .copied()
+                .unwrap_or(0)
+        };
         Ok(LookupRows {
             api_key: state.api_keys.get(&keys.api_key).cloned(),
             connector: state.connector(&key.workspace, &key.connector).cloned(),
@@ -261,7 +270,22 @@ impl Lookup for MemoryStore {
                 .get(key)
                 .map(|kept| kept.connection.clone()),
             workspace_keys: workspace_keys.filter(|_| keys.with_workspace_keys).cloned(),
+            reads: ReadCounts {
+                credential: reads(Reader::Credential(keys.api_key)),
+                workspace: reads(Reader::Workspace(key.workspace.clone())),
+            },
         })
+    }
+
+    async fn count_reads(
+        &self,
+        reader: &Reader,
+        minute: i64,
+        reads: u64,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        *state.reads.entry((reader.clone(), minute)).or_default() += reads;
+        Ok(())
     }
 }
 
