@@ -16,7 +16,7 @@ use shared::events::eventbridge::{JOB_SOURCE, detail_type};
 use shared::oauth::http_client::TOKEN_TIMEOUT;
 use shared::runtime::config::Config;
 use shared::runtime::telemetry::NAMESPACE;
-use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 
@@ -237,8 +237,15 @@ fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
         format!("RANGE {GSI_SK}"),
         "KEYS_ONLY".into(),
     ];
+    let by_user = [
+        format!("index {BY_USER}"),
+        format!("HASH {GSI_PK}"),
+        format!("RANGE {GSI_SK}"),
+        "ALL".into(),
+    ];
     let ttl = [format!("{TTL} true")];
     let expected = BTreeMap::from([
+        ("AuditTable", [&keys[..], &by_user, &ttl].concat()),
         ("ConnectionsTable", [&keys[..], &index, &ttl].concat()),
         ("DueTable", [&keys[..], &ttl].concat()),
         ("KeysTable", keys.to_vec()),
@@ -259,6 +266,7 @@ async fn the_store_is_tested_on_the_templates_tables() {
     let engine = LocalDynamo::start(&ManualClock::new(), 1).await;
     let tables = &engine.tables;
     for (id, name) in [
+        ("AuditTable", &tables.audit),
         ("ConnectionsTable", &tables.connections),
         ("DueTable", &tables.due),
         ("KeysTable", &tables.keys),
@@ -365,6 +373,7 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
             "GRANTRY_LOCAL_HTTP" => "false",
             "GRANTRY_DUE_SHARDS"
             | "GRANTRY_REFRESH_CONCURRENCY"
+            | "GRANTRY_AUDIT_RETENTION_DAYS"
             | "GRANTRY_CREDENTIAL_READS"
             | "GRANTRY_WORKSPACE_READS" => "1",
             _ => "x",

@@ -8,8 +8,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::app::{ApiKey, KeyScope, MOST_KEYS, PresentedApiKey};
-use shared::domain::ids::{ApiKeyId, AppId};
+use shared::domain::audit::{Action, AuditEntry, Origin};
+use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 use shared::domain::time::Timestamp;
+use shared::events::audit_id;
 use shared::http::identity::Admin;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
@@ -68,7 +70,9 @@ pub(crate) async fn create(
         scopes: scopes(body.scopes)?,
         created_at: state.clock.now(),
     };
-    if !state.registry.add_api_key(&key).await? {
+    let entry = entry(&state, &admin.origin, Action::KeyCreated, &key.workspace);
+    let entry = entry.about_key(&key.app, &key.id);
+    if !state.registry.add_api_key(&key, &entry).await? {
         return Err(Problem::new(
             Code::TooManyKeys,
             format!("an app has at most {MOST_KEYS} live keys; remove one first"),
@@ -78,6 +82,11 @@ pub(crate) async fn create(
         StatusCode::CREATED,
         &View::of(&key, Some(&minted)),
     ))
+}
+
+fn entry(state: &State, origin: &Origin, action: Action, workspace: &WorkspaceId) -> AuditEntry {
+    let id = audit_id(&*state.entropy, state.clock.now());
+    AuditEntry::new(id, workspace, origin, action)
 }
 
 fn scopes(asked: Option<BTreeSet<KeyScope>>) -> Result<BTreeSet<KeyScope>, Problem> {
@@ -112,9 +121,11 @@ pub(crate) async fn remove(
     PathIds((app, key)): PathIds<(AppId, ApiKeyId)>,
 ) -> Result<Response, Problem> {
     admin.may_change()?;
+    let entry = entry(&state, &admin.origin, Action::KeyRemoved, &admin.workspace);
+    let entry = entry.about_key(&app, &key);
     if state
         .registry
-        .remove_api_key(&admin.workspace, &app, &key)
+        .remove_api_key(&admin.workspace, &app, &key, &entry)
         .await?
     {
         Ok(StatusCode::NO_CONTENT.into_response())

@@ -32,6 +32,7 @@ pub(crate) async fn by_user(
         workspace,
         app,
         user,
+        origin,
     } = user;
     let key = ConnectionKey {
         workspace,
@@ -39,7 +40,7 @@ pub(crate) async fn by_user(
         user,
         connector,
     };
-    Ok(answer(&disconnect(&state, &key).await?))
+    Ok(answer(&disconnect(&state, &key, &origin).await?))
 }
 
 pub(crate) async fn by_app(
@@ -49,16 +50,15 @@ pub(crate) async fn by_app(
     let (mut parts, _) = request.into_parts();
     let scope = KeyScope::ConnectionsWrite;
     let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
-    let AppBackend { workspace, app } = backend;
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
     let key = ConnectionKey {
-        workspace,
-        app,
+        workspace: backend.workspace,
+        app: backend.app,
         user,
         connector,
     };
-    Ok(answer(&disconnect(&state, &key).await?))
+    Ok(answer(&disconnect(&state, &key, &backend.origin).await?))
 }
 
 pub(crate) async fn by_admin(
@@ -72,7 +72,9 @@ pub(crate) async fn by_admin(
         .by_id(&admin.workspace, &connector, &connection)
         .await?;
     let found = found.ok_or_else(Problem::not_found)?;
-    Ok(answer(&disconnect(&state, &found.key).await?))
+    Ok(answer(
+        &disconnect(&state, &found.key, &admin.origin).await?,
+    ))
 }
 
 fn answer(disconnected: &Disconnected) -> Response {

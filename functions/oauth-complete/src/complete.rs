@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::{hash, matches};
 use shared::crypto::vault::WorkspaceKeys;
+use shared::domain::audit::{Action, AuditEntry, Origin, Outcome};
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::Connector;
 use shared::domain::handout::missing_scopes;
@@ -17,6 +18,7 @@ use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
 use shared::domain::token::{TokenAnswer, TokenFailure};
+use shared::events::audit_id;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
@@ -68,6 +70,7 @@ pub(crate) async fn complete(
     {
         tracing::warn!(session.id = %session.id, "connect.user_mismatch");
         state.sessions.end(&session.id).await?;
+        note_mismatch(&state, &session, &user.origin).await;
         return Err(Problem::new(
             Code::UserMismatch,
             "the flow was started by somebody else; nothing was connected",
@@ -116,8 +119,23 @@ pub(crate) async fn complete(
             return Err(refusal(&failure));
         }
     };
-    let connection = store(&state, &session, &redemption, answer).await?;
+    let connection = store(&state, &session, &redemption, answer, &user.origin).await?;
     Ok(completed(&redemption.connector, &connection))
+}
+
+/// In the workspace whose flow it was. A table that does not answer refuses nobody less.
+async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &Origin) {
+    let id = audit_id(&*state.entropy, state.clock.now());
+    let entry = AuditEntry {
+        outcome: Outcome::Refused,
+        connector: Some(session.connector.clone()),
+        user: Some(session.user.clone()),
+        ..AuditEntry::new(id, &session.workspace, origin, Action::UserMismatch)
+            .about_app(&session.app)
+    };
+    if let Err(error) = state.audit.add_entry(&entry).await {
+        tracing::error!(session.id = %session.id, error = %error, "audit entry was not written");
+    }
 }
 
 enum Completing<'a> {
@@ -228,6 +246,7 @@ async fn store(
     session: &AuthorizationSession,
     redemption: &Redemption,
     mut answer: TokenAnswer,
+    origin: &Origin,
 ) -> Result<Connection, Problem> {
     if answer.account.is_none() {
         answer.account = state
@@ -235,7 +254,7 @@ async fn store(
             .account(&redemption.client.provider, &answer.access_token)
             .await;
     }
-    let connected = connect(state, session, redemption, answer).await;
+    let connected = connect(state, session, redemption, answer, origin).await;
     if let Err(problem) = &connected {
         tracing::warn!(session.id = %session.id, code = problem.code().as_str(), "tokens were not kept");
         state.sessions.end(&session.id).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::crypto::hash::{random_fraction, random_id};
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
@@ -26,12 +27,14 @@ pub(crate) async fn connect(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: TokenAnswer,
+    origin: &Origin,
 ) -> Result<Connection, Problem> {
     let now = state.clock.now();
     let started = state.clock.monotonic();
     loop {
         let standing = read(state, &connection_key(session), started).await?;
-        let write = write_of(state, session, redemption, &answer, standing, now);
+        let mut write = write_of(state, session, redemption, &answer, standing, now);
+        write.event = write.event.by(origin);
         if let Some(connected) = &write.replaces
             && is_other_account(connected, &write.connection)
         {

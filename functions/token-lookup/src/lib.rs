@@ -1,9 +1,11 @@
 //! A fresh access token for an app's back end.
 //!
 //! A token that is still fresh costs one DynamoDB round trip, no KMS call while the workspace's
-//! key is in memory, and no write but the hourly note that it was read.
+//! key is in memory, and no write but once an hour and key: the audit
+//! entry and the note that it was read.
 
 mod caps;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,18 +19,17 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::crypto::hash::hash;
 use shared::domain::app::KeyScope;
-use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::connection::ConnectionKey;
 use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{ConnectorId, UserId};
 use shared::domain::rate::{Meter, minute_of};
-use shared::domain::refresh_policy::READ_RECORD_INTERVAL;
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::{AppBackend, presented_key};
 use shared::http::problem::{Code, Problem};
-use shared::http::request::Json;
+use shared::http::request::{Json, RequestFacts};
 use shared::http::respond;
-use shared::ports::{Lookup, LookupKeys};
+use shared::ports::{Audit, Lookup, LookupKeys};
 use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
 
 /// The validity asked for when the caller names none.
@@ -45,6 +46,8 @@ pub struct State {
     pub engine: RefreshEngine,
     /// Counts what is read.
     pub meter: Arc<Mutex<Meter>>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
 }
 
 /// The function's route.
@@ -102,7 +105,7 @@ async fn token(
     };
     let rows = state.lookup.lookup(&keys).await?;
     let record = rows.api_key.as_ref();
-    AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
+    let reader = AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
     caps::pass(&state.meter, &*state.lookup, &keys, rows.reads, now).await?;
 
     let connector = rows
@@ -123,7 +126,10 @@ async fn token(
         .fresh_tokens(&connector, connection, min_ttl)
         .await
         .map_err(refusal)?;
-    note_reading(&state, &fresh.connection).await;
+    RequestFacts::note(&parts, |facts| {
+        facts.connection = Some(fresh.connection.id.clone());
+    });
+    reading::note(&state, &reader, &fresh.connection, &rows.readers).await;
     Ok(answer(&fresh))
 }
 
@@ -160,25 +166,6 @@ fn refusal(reason: NotFresh) -> Problem {
         )
         .retry_after(retry_after),
         NotFresh::Unreadable => Problem::new(Code::Internal, "the fault has been recorded"),
-    }
-}
-
-/// At most once an hour and connection. A failure costs the caller nothing.
-async fn note_reading(state: &State, connection: &Connection) {
-    let now = state.engine.clock.now();
-    let due = connection
-        .last_read_at
-        .is_none_or(|at| now.since(at) >= READ_RECORD_INTERVAL);
-    if !due {
-        return;
-    }
-    if let Err(error) = state
-        .engine
-        .connections
-        .record_read(&connection.key, now)
-        .await
-    {
-        tracing::warn!(connection.id = %connection.id, error = %error, "reading was not noted");
     }
 }
 

@@ -18,7 +18,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     }
     let engine = wiring.engine(&store, &vault);
     let state = State {
-        lookup: store,
+        lookup: Arc::clone(&store) as _,
+        audit: store,
         engine,
         meter: Arc::new(Mutex::new(Meter::new(wiring.config.caps))),
     };

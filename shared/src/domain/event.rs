@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Origin;
 use super::connection::ReconnectReason;
 use super::health::Misconfiguration;
 use super::ids::{AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
@@ -22,9 +23,21 @@ pub struct Event {
     pub workspace_id: WorkspaceId,
     /// The connector concerned.
     pub connector_id: ConnectorId,
+    /// Who changed it.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What changed.
     #[serde(flatten)]
     pub change: Change,
+}
+
+impl Event {
+    /// The same, caused by somebody.
+    #[must_use]
+    pub fn by(mut self, origin: &Origin) -> Self {
+        self.origin = origin.clone();
+        self
+    }
 }
 
 /// What changed.
@@ -105,6 +118,7 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
+    use super::super::audit::Actor;
     use super::*;
 
     #[test]
@@ -114,6 +128,10 @@ mod tests {
             time: Timestamp::from_millis(0),
             workspace_id: WorkspaceId::parse("w1").unwrap(),
             connector_id: ConnectorId::parse("c1").unwrap(),
+            origin: Origin {
+                actor: Actor::User(UserId::parse("u1").unwrap()),
+                request_id: Some("r1".into()),
+            },
             change: Change::ReconnectRequired {
                 connection: ConnectionRef {
                     connection_id: ConnectionId::parse("k1").unwrap(),
@@ -130,11 +148,23 @@ mod tests {
                 "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
                 "connector_id": "c1", "type": "connection.reconnect_required",
                 "connection_id": "k1", "app_id": "a1", "user_id": "u1",
-                "reason": "grant_revoked",
+                "reason": "grant_revoked", "actor": {"kind": "user", "id": "u1"},
+                "request_id": "r1",
             })
         );
         assert_eq!(json["type"], event.change.detail_type());
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    /// F47.
+    #[test]
+    fn an_event_that_an_older_version_wrote_was_caused_by_nobody_known() {
+        let json = serde_json::json!({
+            "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+            "connector_id": "c1", "type": "connector.created",
+        });
+        let event: Event = serde_json::from_value(json).unwrap();
+        assert_eq!(event.origin, Origin::default());
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::problem::{Code, Problem};
 use super::request::RequestFacts;
 use crate::crypto::hash::hash;
 use crate::domain::app::{ApiKey, KeyScope, PresentedApiKey};
-use crate::domain::ids::{AppId, UserId, WorkspaceId};
+use crate::domain::audit::{Actor, Origin};
+use crate::domain::ids::{ApiKeyId, AppId, UserId, WorkspaceId};
 use crate::domain::plan::PlanGate;
 use crate::ports::Registry;
 
@@ -55,6 +56,8 @@ pub enum Role {
 pub struct Admin {
     /// The workspace.
     pub workspace: WorkspaceId,
+    /// Who it is, in this request.
+    pub origin: Origin,
     role: Role,
     plan: String,
     plans: PlanGate,
@@ -100,7 +103,8 @@ where
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
         let workspace = claims.workspace(&rules)?;
-        RequestFacts::note_workspace(parts, &workspace);
+        note_workspace(parts, &workspace);
+        let origin = origin(parts, Actor::Admin(claims.subject()?));
         let role = match claims.get(&rules.claims.role) {
             Some("owner") => Role::Owner,
             Some("admin") => Role::Admin,
@@ -118,6 +122,7 @@ where
             .to_owned();
         Ok(Self {
             workspace,
+            origin,
             role,
             plan,
             plans: rules.plans,
@@ -134,6 +139,8 @@ pub struct User {
     pub app: AppId,
     /// The user.
     pub user: UserId,
+    /// The same, as who acts in this request.
+    pub origin: Origin,
 }
 
 impl<S> FromRequestParts<S> for User
@@ -147,7 +154,7 @@ where
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
         let workspace = claims.workspace(&rules)?;
-        RequestFacts::note_workspace(parts, &workspace);
+        note_workspace(parts, &workspace);
         let app = claims
             .get(&rules.claims.app)
             .and_then(|app| AppId::parse(app).ok());
@@ -157,11 +164,11 @@ where
                 "this needs a user who is signed in to an app",
             )
         })?;
-        let user = claims.get("sub").and_then(|sub| UserId::parse(sub).ok());
-        let user = user.ok_or_else(|| unauthenticated("the token names no usable subject"))?;
+        let user = claims.subject()?;
         Ok(Self {
             workspace,
             app,
+            origin: origin(parts, Actor::User(user.clone())),
             user,
         })
     }
@@ -190,6 +197,12 @@ impl Claims {
         self.0.get(name).map(String::as_str)
     }
 
+    fn subject(&self) -> Result<UserId, Problem> {
+        self.get("sub")
+            .and_then(|sub| UserId::parse(sub).ok())
+            .ok_or_else(|| unauthenticated("the token names no usable subject"))
+    }
+
     fn workspace(&self, rules: &IdentityRules) -> Result<WorkspaceId, Problem> {
         let claim = &rules.claims.workspace;
         self.get(claim)
@@ -205,6 +218,10 @@ pub struct AppBackend {
     pub workspace: WorkspaceId,
     /// The app.
     pub app: AppId,
+    /// The key.
+    pub key: ApiKeyId,
+    /// The same, as who acts in this request.
+    pub origin: Origin,
 }
 
 impl AppBackend {
@@ -237,13 +254,16 @@ impl AppBackend {
         let record = record
             .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
             .ok_or_else(wrong_key)?;
-        RequestFacts::note_workspace(parts, &record.workspace);
+        note_workspace(parts, &record.workspace);
+        RequestFacts::note(parts, |facts| facts.key = Some(record.id.clone()));
         if !record.scopes.contains(&scope) {
             return Err(Problem::insufficient_scope(scope));
         }
         Ok(Self {
             workspace: record.workspace.clone(),
             app: record.app.clone(),
+            key: record.id.clone(),
+            origin: origin(parts, Actor::AppKey(record.id.clone())),
         })
     }
 }
@@ -263,6 +283,17 @@ pub fn presented_key(parts: &Parts) -> Result<PresentedApiKey, Problem> {
         return Err(wrong_key());
     }
     PresentedApiKey::parse(key.trim()).ok_or_else(wrong_key)
+}
+
+fn origin(parts: &Parts, actor: Actor) -> Origin {
+    Origin {
+        actor,
+        request_id: RequestFacts::request_id(parts),
+    }
+}
+
+fn note_workspace(parts: &Parts, workspace: &WorkspaceId) {
+    RequestFacts::note(parts, |facts| facts.workspace = Some(workspace.clone()));
 }
 
 fn wrong_key() -> Problem {

@@ -1,5 +1,7 @@
 //! The environment, read once at cold start. Nothing in it is secret.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::domain::address::AddressRules;
@@ -27,6 +29,8 @@ pub struct Config {
     pub refresh_concurrency: u32,
     /// `GRANTRY_CREDENTIAL_READS`, `GRANTRY_WORKSPACE_READS`: how many tokens may be read a minute.
     pub caps: Caps,
+    /// `GRANTRY_AUDIT_RETENTION_DAYS`: how long audit entries are kept.
+    pub audit_retention: Duration,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
@@ -98,6 +102,7 @@ impl Config {
                 sessions: required("GRANTRY_SESSIONS_TABLE")?,
                 due: required("GRANTRY_DUE_TABLE")?,
                 keys: required("GRANTRY_KEYS_TABLE")?,
+                audit: required("GRANTRY_AUDIT_TABLE")?,
             },
             kms_key_arn: required("GRANTRY_KMS_KEY_ARN")?,
             event_bus: required("GRANTRY_EVENT_BUS")?,
@@ -107,6 +112,7 @@ impl Config {
                 credential: number("GRANTRY_CREDENTIAL_READS")?,
                 workspace: number("GRANTRY_WORKSPACE_READS")?,
             },
+            audit_retention: days(number("GRANTRY_AUDIT_RETENTION_DAYS")?),
             address_rules,
             identity: IdentityRules {
                 claims: ClaimNames {
@@ -133,6 +139,10 @@ fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
         })
 }
 
+fn days(count: u32) -> Duration {
+    Duration::from_secs(24 * 3600) * count
+}
+
 /// How many of something there are: one at least.
 fn count(name: &'static str, text: &str) -> Result<u32, ConfigError> {
     text.parse()
@@ -157,6 +167,7 @@ mod tests {
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
             "GRANTRY_CREDENTIAL_READS" => "6000".into(),
+            "GRANTRY_AUDIT_RETENTION_DAYS" => "400".into(),
             "GRANTRY_WORKSPACE_READS" => "30000".into(),
             name => name.to_lowercase(),
         })

@@ -20,6 +20,11 @@
 //! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
 //! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
 //!
+//! | audit | `W#<workspace>` | `<audit id>` | an audit entry | TTL, at the end of its retention |
+//!
+//! The index `by_user` of the audit table has `gsi_pk` = `W#<workspace>#U#<user>` and `gsi_sk` = the
+//! entry's id. It is sparse: what concerns no user has neither.
+//!
 //! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
 //! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
 //!
@@ -30,13 +35,14 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::domain::audit::AuditId;
 use crate::domain::connection::ConnectionKey;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use crate::domain::rate::Reader;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, Revocation};
 
-/// The names of the five tables.
+/// The names of the six tables.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// Apps, connectors, API keys.
@@ -49,6 +55,8 @@ pub struct Tables {
     pub due: String,
     /// Wrapped keys.
     pub keys: String,
+    /// What happened, with the index [`BY_USER`].
+    pub audit: String,
 }
 
 /// Partition key of every table.
@@ -57,12 +65,16 @@ pub const PK: &str = "pk";
 pub const SK: &str = "sk";
 /// The index of connections by connector; keys only.
 pub const BY_CONNECTOR: &str = "by_connector";
-/// Partition key of [`BY_CONNECTOR`].
+/// The index of audit entries by the user concerned; whole entries.
+pub const BY_USER: &str = "by_user";
+/// Partition key of either index.
 pub const GSI_PK: &str = "gsi_pk";
-/// Sort key of [`BY_CONNECTOR`].
+/// Sort key of either index.
 pub const GSI_SK: &str = "gsi_sk";
-/// The TTL attribute of the sessions, connections and due tables, in seconds.
+/// The TTL attribute of all tables but registry and keys, in seconds.
 pub const TTL: &str = "ttl";
+/// How long an audit entry is kept, unless a deployment says otherwise: a year and a month.
+pub const AUDIT_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long a disconnected connection is remembered.
 pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a tally or a closed breaker is kept: well beyond the quarter of an hour it is asked for.
@@ -152,6 +164,15 @@ pub(crate) fn parse_connection(pk: &str, sk: &str) -> Option<ConnectionKey> {
 
 pub(crate) fn by_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
     format!("W#{workspace}#C#{connector}")
+}
+
+pub(crate) fn audit(of: &WorkspaceId, id: &AuditId) -> Key {
+    Key::new(workspace(of), id.as_str())
+}
+
+/// The user comes last here as well.
+pub(crate) fn audit_by_user(of: &WorkspaceId, user: &UserId) -> String {
+    format!("W#{of}#U#{user}")
 }
 
 pub(crate) fn root_key(version: u32) -> Key {
@@ -279,8 +300,13 @@ pub(crate) mod attr {
     attributes! {
         ACCOUNT_ID = "account_id";
         ACCOUNT_LABEL = "account_label";
+        ACTION = "action";
+        ACTOR_ID = "actor_id";
+        ACTOR_KIND = "actor_kind";
         ALLOWED_APPS = "allowed_apps";
+        API_KEY = "api_key";
         APP = "app";
+        AT = "at";
         CALLS = "calls";
         CAUSE = "cause";
         CLIENT_ID = "client_id";
@@ -325,11 +351,13 @@ pub(crate) mod attr {
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
+        READERS = "readers";
         READS = "reads";
         REASON = "reason";
         REFUSALS = "refusals";
         REFRESHABLE = "refreshable";
         REFRESHED_AT = "refreshed_at";
+        REQUEST_ID = "request_id";
         REQUESTED_SCOPES = "requested_scopes";
         RETURN_URL = "return_url";
         RETURN_URLS = "return_urls";

@@ -4,7 +4,7 @@ use shared::domain::ids::WorkspaceId;
 use shared::domain::rate::Reader;
 use shared::ports::{LookupKeys, WrappedRootKey, WrappedWorkspaceKeys};
 
-use super::fixtures::{api_key, at, connected, connector, key, workspace};
+use super::fixtures::{api_key, at, connected, connector, entry, key, workspace};
 use super::{AnyStore, facts, race};
 
 facts! {
@@ -68,7 +68,7 @@ async fn versions_of_a_key_stand_side_by_side(store: &dyn AnyStore) {
 async fn a_look_up_finds_all_its_rows(store: &dyn AnyStore) {
     let connection = connected(store, "u1").await;
     let presented = api_key("k1", at(0));
-    store.add_api_key(&presented).await.unwrap();
+    store.add_api_key(&presented, &entry()).await.unwrap();
     store
         .add_workspace_keys(&workspace(), &workspace_keys(1))
         .await

@@ -33,8 +33,8 @@ use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable, Lookup,
-    Registry, Sessions,
+    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable,
+    Lookup, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -64,12 +64,20 @@ const CAPS: Caps = Caps {
 
 /// A store that a world can live in.
 pub(crate) trait Store:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static
+    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit + 'static
 {
 }
 
 impl<
-    S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static,
+    S: Registry
+        + Sessions
+        + Connections
+        + DueTable
+        + ConnectorHealth
+        + Lookup
+        + KeyTable
+        + Audit
+        + 'static,
 > Store for S
 {
 }
@@ -187,6 +195,7 @@ impl World {
             connector_admin::router(connector_admin::State {
                 registry: Arc::clone(&store) as _,
                 health: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 vault: Arc::clone(&vault),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),
@@ -216,6 +225,7 @@ impl World {
                 sessions: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
                 due: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 vault: Arc::clone(&vault),
                 providers: Arc::clone(&providers) as _,
@@ -229,12 +239,14 @@ impl World {
             connections::router(connections::State {
                 registry: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 clock: Arc::clone(&clock_port),
                 identity: identity(),
             }),
             disconnect::router(disconnect.clone()),
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
                 meter: Arc::new(Mutex::new(Meter::new(caps))),
             }),

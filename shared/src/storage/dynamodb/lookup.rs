@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use aws_sdk_dynamodb::types::ReturnValue;
 
-use super::super::items::connection::read_connection;
+use super::super::items::connection::{read_connection, read_readers};
 use super::super::items::keys::read_workspace_keys;
 use super::super::items::registry::{read_api_key, read_connector};
 use super::super::items::{Reader as Item, Row, value};
@@ -56,6 +56,10 @@ impl Lookup for DynamoStore {
             api_key: at(registry, &api_key).map(read_api_key).transpose()?,
             connector: at(registry, &connector).map(read_connector).transpose()?,
             connection: connection.map(read_connection).transpose()?,
+            readers: connection
+                .map(read_readers)
+                .transpose()?
+                .unwrap_or_default(),
             workspace_keys: workspace_keys.map(read_workspace_keys).transpose()?,
             reads: ReadCounts {
                 credential: counted(at(counts, &by_credential))?,

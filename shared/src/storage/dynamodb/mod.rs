@@ -4,6 +4,7 @@
 //! single-item write asks for the item that refused it, because that item tells whether it was
 //! an earlier try of the same write, whose answer was lost, that did (H-68).
 
+mod audit;
 mod connections;
 mod due;
 mod expression;
@@ -18,6 +19,7 @@ mod sessions;
 mod transaction;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
@@ -30,7 +32,7 @@ use aws_sdk_dynamodb::types::{
 
 use self::expression::Expression;
 use super::items::{Row, value};
-use super::schema::{Key, PK, SK, Tables};
+use super::schema::{AUDIT_LIFETIME, Key, PK, SK, Tables};
 use crate::ports::StoreError;
 
 /// All stores on one DynamoDB client.
@@ -39,6 +41,7 @@ pub struct DynamoStore {
     client: Client,
     tables: Tables,
     shards: u32,
+    audit_kept_for: Duration,
 }
 
 impl DynamoStore {
@@ -50,7 +53,15 @@ impl DynamoStore {
             client,
             tables,
             shards: shards.max(1),
+            audit_kept_for: AUDIT_LIFETIME,
         }
+    }
+
+    /// The same, with audit entries kept for another time than [`AUDIT_LIFETIME`].
+    #[must_use]
+    pub fn keeping_audit_for(mut self, time: Duration) -> Self {
+        self.audit_kept_for = time;
+        self
     }
 
     /// One item, strongly consistent.

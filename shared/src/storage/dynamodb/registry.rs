@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::super::items::due::{deletion_work, event_work, write_deletion, write_event};
+use super::super::items::due::{deletion_work, write_deletion};
 use super::super::items::registry::{
     read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
 };
@@ -12,6 +12,7 @@ use super::expression::Expression;
 use super::query::{cursor, no_page, one_more, page};
 use super::{DynamoStore, key_row, unavailable};
 use crate::domain::app::{ApiKey, App, MOST_KEYS};
+use crate::domain::audit::AuditEntry;
 use crate::domain::connector::Connector;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, WorkspaceId};
@@ -26,8 +27,13 @@ impl Registry for DynamoStore {
         row.as_ref().map(read_app).transpose()
     }
 
-    async fn put_app(&self, app: &App) -> Result<(), StoreError> {
-        self.put(&self.tables.registry, write_app(app)).await
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.transaction()
+            .put(&self.tables.registry, write_app(app), Expression::new())?
+            .note(entry)?
+            .commit()
+            .await
+            .map(|_| ())
     }
 
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -54,7 +60,7 @@ impl Registry for DynamoStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<bool, StoreError> {
+    async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError> {
         let table = &self.tables.registry;
         loop {
             // The ring before the keys: what is added in between moves it.
@@ -78,6 +84,7 @@ impl Registry for DynamoStore {
                 .update(table, ring, unmoved.count(attr::VERSION))?
                 .put(table, write_api_key(listing, key), Expression::new())?
                 .put(table, write_api_key(record, key), Expression::new())?
+                .note(entry)?
                 .commit()
                 .await?;
             // Refused, somebody else has added one: that ends when there is no more room.
@@ -92,6 +99,7 @@ impl Registry for DynamoStore {
         workspace: &WorkspaceId,
         app: &AppId,
         key: &ApiKeyId,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.registry;
         let listing = schema::listed_api_key(workspace, app, key);
@@ -103,6 +111,7 @@ impl Registry for DynamoStore {
             .transaction()
             .delete(table, listing, Expression::new().exists(PK))?
             .delete(table, record, Expression::new())?
+            .note(entry)?
             .commit()
             .await?;
         Ok(removed.is_done())
@@ -172,6 +181,7 @@ impl Registry for DynamoStore {
         connector: &Connector,
         expected_version: u64,
         due_at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let work = deletion_work(&connector.workspace, &connector.id, due_at, self.shards);
         let begun = self
@@ -182,6 +192,7 @@ impl Registry for DynamoStore {
                 is_version(expected_version),
             )?
             .put(&self.tables.due, write_deletion(&work), Expression::new())?
+            .note(entry)?
             .commit()
             .await?;
         Ok(begun.is_done())
@@ -201,11 +212,7 @@ impl Registry for DynamoStore {
             .transaction()
             .delete(&self.tables.registry, at, deleting)?
             .delete(&self.tables.due, due.clone(), Expression::new())?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?
+            .tell(event)?
             .commit()
             .await?;
         if !finished.is_done() {
@@ -226,11 +233,7 @@ impl DynamoStore {
         let written = self
             .transaction()
             .put(&self.tables.registry, write_connector(connector), condition)?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?
+            .tell(event)?
             .commit()
             .await?;
         Ok(written.is_done())

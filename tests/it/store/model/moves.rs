@@ -1,6 +1,9 @@
 //! The moves, and what can be seen of a store after each.
 
-use shared::domain::connection::{Connection, LEASE, Lease, ReconnectReason, RevocationOutcome};
+use shared::domain::audit::AuditFilter;
+use shared::domain::connection::{
+    Connection, LEASE, Lease, Readers, ReconnectReason, RevocationOutcome,
+};
 use shared::domain::connector::Connector;
 use shared::domain::ids::UserId;
 use shared::domain::refresh_protocol::FailedAttempt;
@@ -10,7 +13,7 @@ use shared::ports::{ConnectWrite, DueWork, LeaseAnswer, RefreshedTokens, Revocat
 
 use super::super::AnyStore;
 use super::super::fixtures::{
-    app_id, at, attempt, connector_id, event, key, session, session_id, workspace,
+    app_id, at, attempt, connector_id, entry, event, key, session, session_id, workspace,
 };
 use super::{SHARDS, USERS};
 
@@ -50,9 +53,11 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
                 .replace_connector(new, *version, &told("edit", at(1)))
                 .await,
         ),
-        Move::BeginDeletion(new, version, due_at) => {
-            show(store.begin_connector_deletion(new, *version, *due_at).await)
-        }
+        Move::BeginDeletion(new, version, due_at) => show(
+            store
+                .begin_connector_deletion(new, *version, *due_at, &entry())
+                .await,
+        ),
         Move::FinishDeletion => {
             let Some((work, ..)) = deletions(store).await.into_iter().next() else {
                 return "nothing to finish".into();
@@ -112,7 +117,9 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
             let settled = store.settle_revocation(&read.key, &read.id, *outcome, *now);
             show(settled.await)
         }
-        Move::RecordRead(user, now) => show(store.record_read(&key(user), *now).await),
+        Move::RecordRead(user, now) => {
+            show(store.record_read(&key(user), &Readers::new(), *now).await)
+        }
         Move::Reschedule(read, now) => {
             store.add_refresh(&read.key, &read.id, *now).await.unwrap();
             let due_at = read.due_at.unwrap_or(*now);
@@ -197,6 +204,8 @@ pub(super) async fn contents(store: &dyn AnyStore) -> Vec<String> {
     }
     work.sort();
     seen.extend(work);
+    let every = AuditFilter::default();
+    seen.push(show(store.entries(&of, &every, None, 999).await));
     seen
 }
 

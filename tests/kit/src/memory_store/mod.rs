@@ -4,6 +4,7 @@
 //! comparing the two finds the mistakes of either. One lock is every transaction. It has no
 //! clock: nothing expires by itself.
 
+mod audit;
 mod connections;
 mod due;
 mod health;
@@ -14,7 +15,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App, MOST_KEYS};
-use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::audit::{AuditEntry, AuditId};
+use shared::domain::connection::{Connection, ConnectionKey, Readers};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::event::Event;
 use shared::domain::health::Health;
@@ -49,6 +51,7 @@ struct State {
     events: BTreeMap<EventId, Event>,
     health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
     reads: BTreeMap<(Reader, i64), u64>,
+    audit: BTreeMap<(WorkspaceId, AuditId), AuditEntry>,
     root_keys: BTreeMap<u32, WrappedRootKey>,
     workspace_keys: BTreeMap<WorkspaceId, WrappedWorkspaceKeys>,
 }
@@ -60,6 +63,8 @@ struct Kept {
     lease: Option<Held>,
     /// The attempt that last wrote its end.
     last_attempt: Option<AttemptId>,
+    /// Who has read its token lately.
+    readers: Readers,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -89,9 +94,11 @@ impl Registry for MemoryStore {
         Ok(self.state().apps.get(&at).cloned())
     }
 
-    async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
         let at = (app.workspace.clone(), app.id.clone());
-        self.state().apps.insert(at, app.clone());
+        let mut state = self.state();
+        state.apps.insert(at, app.clone());
+        state.note(entry);
         Ok(())
     }
 
@@ -114,13 +121,14 @@ impl Registry for MemoryStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<bool, StoreError> {
+    async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError> {
         let mut state = self.state();
         let keys = state.api_keys.values();
         let of_app = keys.filter(|kept| (&kept.workspace, &kept.app) == (&key.workspace, &key.app));
         let room = of_app.count() < MOST_KEYS;
         if room {
             state.api_keys.insert(key.hash, key.clone());
+            state.note(entry);
         }
         Ok(room)
     }
@@ -130,13 +138,18 @@ impl Registry for MemoryStore {
         workspace: &WorkspaceId,
         app: &AppId,
         key: &ApiKeyId,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let before = state.api_keys.len();
         state
             .api_keys
             .retain(|_, kept| (&kept.workspace, &kept.app, &kept.id) != (workspace, app, key));
-        Ok(state.api_keys.len() < before)
+        let removed = state.api_keys.len() < before;
+        if removed {
+            state.note(entry);
+        }
+        Ok(removed)
     }
 
     async fn connector(
@@ -195,6 +208,7 @@ impl Registry for MemoryStore {
         connector: &Connector,
         expected_version: u64,
         due_at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let id = format!("{} {}", connector.workspace, connector.id);
         let work = self.work(id, due_at);
@@ -204,6 +218,7 @@ impl Registry for MemoryStore {
             state.put_connector(connector);
             let what = (connector.workspace.clone(), connector.id.clone());
             state.deletions.insert(work, what);
+            state.note(entry);
         }
         Ok(as_expected)
     }
@@ -246,6 +261,9 @@ impl State {
 
     fn put_event(&mut self, event: &Event) {
         self.events.insert(event.id.clone(), event.clone());
+        if let Some(entry) = AuditEntry::of(event) {
+            self.note(&entry);
+        }
     }
 }
 
@@ -269,6 +287,11 @@ impl Lookup for MemoryStore {
                 .connections
                 .get(key)
                 .map(|kept| kept.connection.clone()),
+            readers: state
+                .connections
+                .get(key)
+                .map(|kept| kept.readers.clone())
+                .unwrap_or_default(),
             workspace_keys: workspace_keys.filter(|_| keys.with_workspace_keys).cloned(),
             reads: ReadCounts {
                 credential: reads(Reader::Credential(keys.api_key)),
