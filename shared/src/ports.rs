@@ -570,6 +570,18 @@ pub trait Lookup: Send + Sync {
 pub trait Audit: Send + Sync {
     /// Adds an entry that goes with no other write. `false` when it is there already.
     async fn add_entry(&self, entry: &AuditEntry) -> Result<bool, StoreError>;
+    /// Counts one more connection that a key has read in an hour (see
+    /// [`hour_of`](crate::domain::audit::hour_of)); answers how many there are. A repeated try of
+    /// the same call may count twice.
+    async fn count_connection(&self, key: &ApiKeyId, hour: i64) -> Result<u64, StoreError>;
+    /// Adds the event of a key's first bulk read of a day, with its entry. `false` when the day
+    /// has had one.
+    async fn tell_bulk_read(
+        &self,
+        key: &ApiKeyId,
+        day: i64,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
     /// The entries of a workspace that a filter lets through, latest first, at most `limit` a
     /// page. A page may hold fewer, or none, and yet have a next: so many entries are looked
     /// through at a time. Eventually consistent.

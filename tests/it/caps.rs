@@ -17,7 +17,7 @@ const CAPS: Caps = Caps {
 async fn capped() -> World {
     let clock = ManualClock::new();
     let products = Arc::new(clock.clone());
-    World::capped(MemoryStore::new(2), clock, products, CAPS).await
+    World::limited(MemoryStore::new(2), clock, products, (CAPS, 500)).await
 }
 
 async fn read(world: &World, key: &str, connector: &str) -> Answer {
@@ -119,4 +119,88 @@ async fn h25_a_refused_read_opens_nothing_and_asks_no_provider() {
     assert_eq!(world.provider.counters().total.refreshes(), 0);
     world.pass(60);
     world.token("alice", &connector).await;
+}
+
+/// bulk theft with one credential.
+#[tokio::test]
+async fn a21_a_key_that_reads_everybody_is_slowed_down_told_of_once_and_leaves_every_entry() {
+    const CONNECTIONS: u32 = 60;
+    let caps = Caps {
+        credential: 40,
+        workspace: 1000,
+    };
+    let clock = ManualClock::new();
+    let products = Arc::new(clock.clone());
+    let world = World::limited(MemoryStore::new(2), clock, products, (caps, 20)).await;
+    let connector = world.connector(&["read"]).await;
+    for n in 0..CONNECTIONS {
+        world.connect(&format!("user-{n}"), &connector).await;
+    }
+    world.lines.lock().unwrap().clear();
+    let told = || {
+        let types = world.bus.types();
+        types
+            .iter()
+            .filter(|it| **it == "credential.bulk_read")
+            .count()
+    };
+    for n in 0..caps.credential {
+        world.token(&format!("user-{n}"), &connector).await;
+        assert_eq!(told(), usize::from(n >= 20), "{n}");
+    }
+    for n in caps.credential..CONNECTIONS {
+        world
+            .lookup(&format!("user-{n}"), &connector)
+            .await
+            .expect_problem(429, "rate_limited");
+    }
+    world.pass(60);
+    for n in caps.credential..CONNECTIONS {
+        world.token(&format!("user-{n}"), &connector).await;
+    }
+    // What was read before is not read anew, and another hour of the same day is not told of.
+    world.pass(60);
+    world.token("user-0", &connector).await;
+    world.pass(3600);
+    for n in 0..caps.credential {
+        world.token(&format!("user-{n}"), &connector).await;
+    }
+    assert_eq!(told(), 1);
+    let events = world.bus.events();
+    let event = events.iter().find(|event| event.connector_id.is_none());
+    let event = serde_json::to_value(event.unwrap()).unwrap();
+    assert_eq!(
+        (&event["app_id"], &event["connections"]),
+        (&json!("shop"), &json!(21))
+    );
+    assert_eq!(event["actor"]["kind"], "app_key");
+    let metrics = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["bulk_reads"].as_f64()
+    };
+    let lines = world.lines.lock().unwrap().clone();
+    let measured: Vec<_> = lines.iter().filter_map(|line| metrics(line)).collect();
+    assert_eq!(measured, [1.0]);
+
+    let count = async |action: &str| {
+        let (mut found, mut cursor) = (0, String::new());
+        loop {
+            let path = format!("/v1/audit?limit=100&action={action}{cursor}");
+            let page = world.send(Call::get(&path).admin_of("acme")).await;
+            let page = page.expect_status(200).body;
+            found += page["items"].as_array().unwrap().len();
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
+    };
+    assert_eq!(count("token.read").await, 60 + 40);
+    assert_eq!(count("credential.bulk_read").await, 1);
+    // The next day is another.
+    world.pass(24 * 3600);
+    for n in 0..caps.credential {
+        world.token(&format!("user-{n}"), &connector).await;
+    }
+    assert_eq!(told(), 2);
 }

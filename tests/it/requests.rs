@@ -92,8 +92,8 @@ async fn a_fresh_look_up_is_one_request_and_no_kms_call_and_no_write() {
     world.token("alice", &connector).await;
     assert_eq!(
         counted.requests(),
-        ["BatchGetItem", "PutItem", "UpdateItem"],
-        "the hourly entry and note"
+        ["BatchGetItem", "PutItem", "UpdateItem", "UpdateItem"],
+        "the hourly entry, count and note"
     );
     let kms = world.kms.calls();
     for _ in 0..3 {
@@ -142,6 +142,7 @@ async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
             "PutItem",      // due entry
             "DeleteItem",   // due entry
             "PutItem",      // audit
+            "UpdateItem",   // connections that the key has read
             "UpdateItem",   // last read
         ]
     );
@@ -174,6 +175,7 @@ async fn other_scopes_than_before_are_written_down_before_the_tokens_are_stored(
             "DeleteItem", // due entry
             "DeleteItem", // event
             "PutItem",    // audit
+            "UpdateItem", // connections that the key has read
             "UpdateItem", // last read
         ]
     );

@@ -4,6 +4,7 @@
 //! key is in memory, and no write but once an hour and key: the audit
 //! entry and the note that it was read.
 
+mod bulk;
 mod caps;
 mod reading;
 
@@ -48,6 +49,8 @@ pub struct State {
     pub meter: Arc<Mutex<Meter>>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// How many connections a key may read in an hour before that is told.
+    pub bulk_connections: u32,
 }
 
 /// The function's route.
@@ -129,7 +132,7 @@ async fn token(
     RequestFacts::note(&parts, |facts| {
         facts.connection = Some(fresh.connection.id.clone());
     });
-    reading::note(&state, &reader, &fresh.connection, &rows.readers).await;
+    reading::note(&state, &parts, &reader, &fresh.connection, &rows.readers).await;
     Ok(answer(&fresh))
 }
 

@@ -20,6 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let state = State {
         lookup: Arc::clone(&store) as _,
         audit: store,
+        bulk_connections: wiring.config.bulk_connections,
         engine,
         meter: Arc::new(Mutex::new(Meter::new(wiring.config.caps))),
     };

@@ -1,5 +1,6 @@
 //! What is written down when a token is read: by each key the first time in an hour.
 
+use http::request::Parts;
 use shared::domain::audit::{AuditEntry, hour_of};
 use shared::domain::connection::{Connection, Readers};
 use shared::domain::time::Timestamp;
@@ -7,11 +8,13 @@ use shared::http::identity::AppBackend;
 use shared::ports::StoreError;
 
 use crate::State;
+use crate::bulk;
 
 /// A failure costs the caller nothing: the next reading is written down instead. The request's
 /// log line tells of this one.
 pub(crate) async fn note(
     state: &State,
+    parts: &Parts,
     reader: &AppBackend,
     connection: &Connection,
     readers: &Readers,
@@ -21,7 +24,7 @@ pub(crate) async fn note(
     if noted.is_some_and(|at| hour_of(*at) == hour_of(now)) {
         return;
     }
-    if let Err(error) = write(state, reader, connection, readers, now).await {
+    if let Err(error) = write(state, parts, reader, connection, readers, now).await {
         tracing::error!(
             connection.id = %connection.id, key.id = %reader.key, error = %error,
             "reading was not written down"
@@ -33,13 +36,18 @@ pub(crate) async fn note(
 /// the next to come finds it there.
 async fn write(
     state: &State,
+    parts: &Parts,
     reader: &AppBackend,
     connection: &Connection,
     readers: &Readers,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let entry = AuditEntry::of_read(connection, &reader.key, &reader.origin, now);
-    state.audit.add_entry(&entry).await?;
+    if state.audit.add_entry(&entry).await?
+        && let Err(error) = bulk::watch(state, parts, reader, now).await
+    {
+        tracing::error!(key.id = %reader.key, error = %error, "connection was not counted");
+    }
     let mut readers = readers.clone();
     readers.retain(|_, at| hour_of(*at) == hour_of(now));
     readers.insert(reader.key.clone(), now);

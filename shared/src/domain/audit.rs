@@ -89,6 +89,8 @@ actions! {
     ConnectorMisconfigured = "connector.misconfigured";
     /// A connector was changed.
     ConnectorUpdated = "connector.updated";
+    /// An API key has read more connections within an hour than is usual.
+    BulkRead = "credential.bulk_read";
     /// An API key was made.
     KeyCreated = "key.created";
     /// An API key was removed.
@@ -285,10 +287,14 @@ impl AuditEntry {
             Change::ConnectorUpdated => Action::ConnectorUpdated,
             Change::ConnectorMisconfigured { .. } => Action::ConnectorMisconfigured,
             Change::ConnectorDeleted => Action::ConnectorDeleted,
+            Change::BulkRead { .. } => Action::BulkRead,
         };
         let id = AuditId::new(event.time, event.id.as_str());
         let mut entry = Self::new(id, &event.workspace_id, &event.origin, action);
-        entry.connector = Some(event.connector_id.clone());
+        entry.connector = event.connector_id.clone();
+        if let Change::BulkRead { app_id, key_id, .. } = &event.change {
+            entry = entry.about_key(app_id, key_id);
+        }
         if let Some(connection) = concerned(&event.change) {
             entry.app = Some(connection.app_id.clone());
             entry.user = Some(connection.user_id.clone());
@@ -313,7 +319,8 @@ fn concerned(change: &Change) -> Option<&ConnectionRef> {
         Change::ConnectorCreated
         | Change::ConnectorUpdated
         | Change::ConnectorMisconfigured { .. }
-        | Change::ConnectorDeleted => None,
+        | Change::ConnectorDeleted
+        | Change::BulkRead { .. } => None,
     }
 }
 
@@ -322,6 +329,11 @@ const HOUR: i64 = 3_600_000;
 /// The hour an instant is in, counted from the epoch: what a reading is told by.
 pub fn hour_of(at: Timestamp) -> i64 {
     at.millis().div_euclid(HOUR)
+}
+
+/// The day an instant is in, counted from the epoch, in UTC.
+pub fn day_of(at: Timestamp) -> i64 {
+    hour_of(at).div_euclid(24)
 }
 
 /// Which entries are asked for.

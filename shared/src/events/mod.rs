@@ -11,7 +11,7 @@ use crate::domain::audit::{AuditId, Origin};
 use crate::domain::connection::{Connection, ReconnectReason};
 use crate::domain::connector::Connector;
 use crate::domain::event::{Change, ConnectionRef, Event};
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{DueTable, Entropy, EventSink, StoreError};
 
@@ -86,7 +86,7 @@ pub fn connector_event(
         id: event_id(entropy),
         time: now,
         workspace_id: connector.workspace.clone(),
-        connector_id: connector.id.clone(),
+        connector_id: Some(connector.id.clone()),
         origin: Origin::default(),
         change,
     }
@@ -108,9 +108,26 @@ pub fn connection_event(
         id: event_id(entropy),
         time: now,
         workspace_id: connection.key.workspace.clone(),
-        connector_id: connection.key.connector.clone(),
+        connector_id: Some(connection.key.connector.clone()),
         origin: Origin::default(),
         change: change(subject),
+    }
+}
+
+/// An event about a credential, of Grantry's own accord; see [`Event::by`].
+pub fn credential_event(
+    entropy: &dyn Entropy,
+    workspace: &WorkspaceId,
+    change: Change,
+    now: Timestamp,
+) -> Event {
+    Event {
+        id: event_id(entropy),
+        time: now,
+        workspace_id: workspace.clone(),
+        connector_id: None,
+        origin: Origin::default(),
+        change,
     }
 }
 

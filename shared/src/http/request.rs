@@ -129,6 +129,8 @@ pub struct Facts {
     pub key: Option<ApiKeyId>,
     /// The connection whose token was handed out.
     pub connection: Option<ConnectionId>,
+    /// How many bulk reads the request was the first to tell of.
+    pub bulk_reads: u64,
 }
 
 /// The facts of one request, shared by whoever knows some.

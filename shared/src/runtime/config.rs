@@ -29,6 +29,9 @@ pub struct Config {
     pub refresh_concurrency: u32,
     /// `GRANTRY_CREDENTIAL_READS`, `GRANTRY_WORKSPACE_READS`: how many tokens may be read a minute.
     pub caps: Caps,
+    /// `GRANTRY_BULK_CONNECTIONS`: how many connections a key may read in an hour before that is
+    /// told.
+    pub bulk_connections: u32,
     /// `GRANTRY_AUDIT_RETENTION_DAYS`: how long audit entries are kept.
     pub audit_retention: Duration,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
@@ -112,6 +115,7 @@ impl Config {
                 credential: number("GRANTRY_CREDENTIAL_READS")?,
                 workspace: number("GRANTRY_WORKSPACE_READS")?,
             },
+            bulk_connections: number("GRANTRY_BULK_CONNECTIONS")?,
             audit_retention: days(number("GRANTRY_AUDIT_RETENTION_DAYS")?),
             address_rules,
             identity: IdentityRules {
@@ -167,6 +171,7 @@ mod tests {
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
             "GRANTRY_CREDENTIAL_READS" => "6000".into(),
+            "GRANTRY_BULK_CONNECTIONS" => "500".into(),
             "GRANTRY_AUDIT_RETENTION_DAYS" => "400".into(),
             "GRANTRY_WORKSPACE_READS" => "30000".into(),
             name => name.to_lowercase(),

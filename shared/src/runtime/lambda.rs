@@ -91,7 +91,15 @@ async fn log_request(
     members.insert("key".into(), json!(facts.key));
     members.insert("connection".into(), json!(facts.connection));
     let took = clock.monotonic().saturating_sub(started);
-    telemetry.line("request", outcome, at, took, members, &[]);
+    let bulk_reads = Metric {
+        name: "bulk_reads",
+        unit: "Count",
+        value: facts.bulk_reads as f64,
+    };
+    let metrics = [bulk_reads];
+    let metrics = metrics.iter().filter(|metric| metric.value > 0.0);
+    let metrics: Vec<_> = metrics.copied().collect();
+    telemetry.line("request", outcome, at, took, members, &metrics);
     response
 }
 

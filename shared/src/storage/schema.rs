@@ -17,6 +17,8 @@
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
 //! | due | `RATE#K#<hash of an API key, hex>` | `<minute>` | how many tokens it has read | TTL, after ten minutes |
 //! | due | `RATE#W#<workspace>` | `<minute>` | the same of a workspace | TTL, after ten minutes |
+//! | due | `RATE#C#<key id>` | `<hour>` | how many connections an API key has read | TTL, after two days |
+//! | due | `RATE#C#<key id>` | `BULK#<day>` | that a bulk read of the day was told | TTL, after two days |
 //! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
 //! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
 //!
@@ -85,6 +87,10 @@ pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How long the reads of a minute are kept after it began.
 pub const READS_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long the connections that a key read are counted, and a bulk read remembered, after that
+/// hour or day began.
+pub const BULK_LIFETIME: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,7 +268,7 @@ pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
 }
 
 pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
-    Key::new(health(workspace, connector), minute_key(minute))
+    Key::new(health(workspace, connector), counted_key(minute))
 }
 
 pub(crate) fn reads(reader: &Reader, minute: i64) -> Key {
@@ -270,11 +276,23 @@ pub(crate) fn reads(reader: &Reader, minute: i64) -> Key {
         Reader::Credential(hash) => format!("RATE#K#{}", hex(hash)),
         Reader::Workspace(workspace) => format!("RATE#W#{workspace}"),
     };
-    Key::new(pk, minute_key(minute))
+    Key::new(pk, counted_key(minute))
+}
+
+fn connections_read(key: &ApiKeyId) -> String {
+    format!("RATE#C#{key}")
+}
+
+pub(crate) fn connections_read_in(key: &ApiKeyId, hour: i64) -> Key {
+    Key::new(connections_read(key), counted_key(hour))
+}
+
+pub(crate) fn bulk_read_of(key: &ApiKeyId, day: i64) -> Key {
+    Key::new(connections_read(key), format!("BULK#{}", counted_key(day)))
 }
 
 /// Ten digits reach further than [`due_instant`] does.
-pub(crate) fn minute_key(minute: i64) -> String {
+pub(crate) fn counted_key(minute: i64) -> String {
     format!("{:010}", minute.clamp(0, 9_999_999_999))
 }
 
@@ -446,8 +464,8 @@ mod tests {
 
     #[test]
     fn the_breaker_sorts_after_every_minute_and_minutes_in_order() {
-        assert!(minute_key(9) < minute_key(10));
-        assert!(minute_key(i64::MAX).as_str() < BREAKER);
+        assert!(counted_key(9) < counted_key(10));
+        assert!(counted_key(i64::MAX).as_str() < BREAKER);
     }
 
     #[test]

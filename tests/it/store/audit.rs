@@ -12,7 +12,7 @@ use testkit::dynamo::LocalDynamo;
 
 use super::fixtures::{
     api_key, app, app_id, at, connected, connection_id, connector, connector_id, entry, event, key,
-    leased, workspace,
+    leased, unsent, workspace,
 };
 use super::{AnyStore, facts, race};
 
@@ -23,6 +23,7 @@ facts! {
     entries_are_filtered_by_connector_app_user_action_and_time
     h83_a_change_that_is_made_has_its_entry_and_one_that_is_refused_has_none
     who_read_lately_comes_with_a_look_up
+    a21_connections_are_counted_by_key_and_hour_and_a_days_bulk_read_is_told_once
 }
 
 async fn all(store: &dyn AnyStore, filter: &AuditFilter) -> Vec<AuditEntry> {
@@ -338,6 +339,32 @@ async fn who_read_lately_comes_with_a_look_up(store: &dyn AnyStore) {
     let later = readers(&[("k2", 7)]);
     store.record_read(&key("u1"), &later, at(7)).await.unwrap();
     assert_eq!(shown().await, later);
+}
+
+async fn a21_connections_are_counted_by_key_and_hour_and_a_days_bulk_read_is_told_once(
+    store: &dyn AnyStore,
+) {
+    let (one, other) = (
+        ApiKeyId::parse("k1").unwrap(),
+        ApiKeyId::parse("k2").unwrap(),
+    );
+    let counted = race(async |_| store.count_connection(&one, 7).await.unwrap());
+    let counted: BTreeSet<_> = counted.await.into_iter().collect();
+    assert_eq!(counted, (1..=50).collect());
+    assert_eq!(store.count_connection(&one, 8).await.unwrap(), 1);
+    assert_eq!(store.count_connection(&other, 7).await.unwrap(), 1);
+
+    let told = race(async |n| {
+        let event = event(&format!("bulk-{n}"), at(0));
+        store.tell_bulk_read(&one, 3, &event).await.unwrap()
+    });
+    assert_eq!(told.await.into_iter().filter(|told| *told).count(), 1);
+    assert_eq!(unsent(store).await.len(), 1);
+    assert_eq!(all(store, &AuditFilter::default()).await.len(), 1);
+    for (key, day) in [(&one, 4), (&other, 3)] {
+        let event = event(&format!("bulk-{key}-{day}"), at(0));
+        assert!(store.tell_bulk_read(key, day, &event).await.unwrap());
+    }
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ pub(super) fn event(id: &str, time: Timestamp) -> Event {
         id: EventId::parse(id).unwrap(),
         time,
         workspace_id: workspace(),
-        connector_id: connector_id("c1"),
+        connector_id: Some(connector_id("c1")),
         origin: Origin::default(),
         change: Change::Disconnected(ConnectionRef {
             connection_id: connection_id("k-u1"),

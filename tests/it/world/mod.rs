@@ -61,6 +61,7 @@ const CAPS: Caps = Caps {
     credential: 6000,
     workspace: 30_000,
 };
+const BULK: u32 = 500;
 
 /// A store that a world can live in.
 pub(crate) trait Store:
@@ -119,15 +120,16 @@ impl World {
         clock: ManualClock,
         products: Arc<dyn Clock>,
     ) -> Self {
-        Self::capped(store, clock, products, CAPS).await
+        Self::limited(store, clock, products, (CAPS, BULK)).await
     }
 
-    /// The same with other caps on the hand-out.
-    pub(crate) async fn capped<S: Store>(
+    /// The same with other caps on the hand-out, and another number of connections that a key may
+    /// read in an hour before that is told.
+    pub(crate) async fn limited<S: Store>(
         store: S,
         clock: ManualClock,
         products: Arc<dyn Clock>,
-        caps: Caps,
+        limits: (Caps, u32),
     ) -> Self {
         let provider = {
             let clock = clock.clone();
@@ -138,7 +140,7 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, products, provider, Arc::new(store), caps);
+        let world = Self::wire(clock, products, provider, Arc::new(store), limits);
         world.register_app("acme", "shop").await;
         world
     }
@@ -148,7 +150,7 @@ impl World {
         clock_port: Arc<dyn Clock>,
         provider: FakeAs,
         store: Arc<S>,
-        caps: Caps,
+        (caps, bulk_connections): (Caps, u32),
     ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
@@ -249,6 +251,7 @@ impl World {
                 audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
                 meter: Arc::new(Mutex::new(Meter::new(caps))),
+                bulk_connections,
             }),
         ];
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();

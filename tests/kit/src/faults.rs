@@ -240,6 +240,8 @@ pass_on! {
 pass_on! {
     Audit {}
     add_entry(entry: &AuditEntry) -> bool;
+    count_connection(key: &ApiKeyId, hour: i64) -> u64;
+    tell_bulk_read(key: &ApiKeyId, day: i64, event: &Event) -> bool;
     entries(workspace: &WorkspaceId, filter: &AuditFilter, after: Option<&str>, limit: u32)
         -> Page<AuditEntry>;
 }

@@ -5,15 +5,17 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnValue;
 
-use super::super::items::audit::{position_after, read_entry, write_entry};
-use super::super::items::{Row, value};
-use super::super::schema::{self, BY_USER, GSI_PK, GSI_SK, PK, SK, attr};
+use super::super::items::audit::{position_after, read_entry, write_bulk_read, write_entry};
+use super::super::items::{Reader, Row, value};
+use super::super::schema::{self, BULK_LIFETIME, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL, attr};
 use super::expression::Expression;
 use super::query::no_page;
-use super::{DynamoStore, unavailable};
+use super::{DynamoStore, Updated, unavailable};
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditId};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::event::Event;
+use crate::domain::ids::{ApiKeyId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{Audit, Page, StoreError};
 
@@ -37,6 +39,36 @@ impl Audit for DynamoStore {
                 other => Err(unavailable(other)),
             },
         }
+    }
+
+    async fn count_connection(&self, key: &ApiKeyId, hour: i64) -> Result<u64, StoreError> {
+        let began = Timestamp::from_millis(hour.saturating_mul(3_600_000));
+        let change = Expression::new()
+            .add(attr::READS, 1)
+            .set(TTL, value::ttl(began.after(BULK_LIFETIME)));
+        let at = schema::connections_read_in(key, hour);
+        let counted = self.update(&self.tables.due, at, change, ReturnValue::AllNew);
+        match counted.await? {
+            Updated::Done(row) => Reader::new(&row, "reads").number(attr::READS),
+            // There is no condition that could refuse it.
+            Updated::Refused(_) => Err(StoreError::Corrupt("reads")),
+        }
+    }
+
+    async fn tell_bulk_read(
+        &self,
+        key: &ApiKeyId,
+        day: i64,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let first = write_bulk_read(key, day);
+        let told = self
+            .transaction()
+            .put(&self.tables.due, first, Expression::new().absent(PK))?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(told.is_done())
     }
 
     async fn entries(

@@ -30,7 +30,7 @@ impl ConnectorHealth for DynamoStore {
         let forgotten = minute_of(now) - MEMORY_MINUTES;
         let keys = Expression::new()
             .equals(PK, value::text(schema::health(workspace, connector)))
-            .more(SK, value::text(schema::minute_key(forgotten)));
+            .more(SK, value::text(schema::counted_key(forgotten)));
         let query = self.client.query().table_name(&self.tables.due);
         // Sixteen small items: one page.
         let answer = keys.apply_to_query(query).send().await;

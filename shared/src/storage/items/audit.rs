@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::super::schema::{self, GSI_PK, GSI_SK, SK, TTL, attr};
 use super::{Reader, Row, Writer, value};
 use crate::domain::audit::{Action, Actor, AuditEntry, AuditId, Origin, Outcome};
-use crate::domain::ids::{UserId, WorkspaceId};
+use crate::domain::ids::{ApiKeyId, UserId, WorkspaceId};
+use crate::domain::time::Timestamp;
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> Row {
@@ -91,6 +92,14 @@ pub(in super::super) fn read_entry(row: &Row) -> Result<Option<AuditEntry>, Stor
         connection: item.maybe_id(attr::CONNECTION)?,
         key: item.maybe_id(attr::API_KEY)?,
     }))
+}
+
+/// Remembers that a key's bulk read of a day was told.
+pub(in super::super) fn write_bulk_read(key: &ApiKeyId, day: i64) -> Row {
+    let began = Timestamp::from_millis(day.saturating_mul(24 * 3_600_000));
+    Writer::new(schema::bulk_read_of(key, day))
+        .with(TTL, value::ttl(began.after(schema::BULK_LIFETIME)))
+        .done()
 }
 
 /// Where a query of the table, or of the index for a user, goes on after an entry.

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use shared::domain::audit::{AuditEntry, AuditFilter, AuditId};
-use shared::domain::ids::WorkspaceId;
+use shared::domain::event::Event;
+use shared::domain::ids::{ApiKeyId, WorkspaceId};
 use shared::ports::{Audit, Page, StoreError};
 
 use super::{MemoryStore, State};
@@ -17,6 +18,30 @@ impl Audit for MemoryStore {
             state.note(entry);
         }
         Ok(is_new)
+    }
+
+    async fn count_connection(&self, key: &ApiKeyId, hour: i64) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let count = state
+            .connections_read
+            .entry((key.clone(), hour))
+            .or_default();
+        *count += 1;
+        Ok(*count)
+    }
+
+    async fn tell_bulk_read(
+        &self,
+        key: &ApiKeyId,
+        day: i64,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let first = state.bulk_reads.insert((key.clone(), day));
+        if first {
+            state.put_event(event);
+        }
+        Ok(first)
     }
 
     async fn entries(

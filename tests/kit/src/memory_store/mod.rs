@@ -10,7 +10,7 @@ mod due;
 mod health;
 mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -51,6 +51,8 @@ struct State {
     events: BTreeMap<EventId, Event>,
     health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
     reads: BTreeMap<(Reader, i64), u64>,
+    connections_read: BTreeMap<(ApiKeyId, i64), u64>,
+    bulk_reads: BTreeSet<(ApiKeyId, i64)>,
     audit: BTreeMap<(WorkspaceId, AuditId), AuditEntry>,
     root_keys: BTreeMap<u32, WrappedRootKey>,
     workspace_keys: BTreeMap<WorkspaceId, WrappedWorkspaceKeys>,
