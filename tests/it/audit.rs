@@ -328,7 +328,7 @@ async fn a_user_sees_what_happened_to_their_own_connections_in_this_app_and_no_a
     assert_eq!(elsewhere.body["items"], json!([]));
 }
 
-/// Hand-out does not wait for the audit: what could not be written is written with the next
+/// Hand-out does not depend on the audit: what could not be written is written with the next
 /// reading.
 #[tokio::test]
 async fn h83_a_reading_whose_entry_was_not_taken_is_answered_and_the_next_one_is_written() {

@@ -4,6 +4,8 @@
 //! neither key says is filtered while reading, a bounded number of entries at a time.
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
 
@@ -12,7 +14,7 @@ use super::super::items::{Reader, Row, value};
 use super::super::schema::{self, BULK_LIFETIME, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL, attr};
 use super::expression::Expression;
 use super::query::no_page;
-use super::{DynamoStore, Updated, unavailable};
+use super::{DynamoStore, NOTE_LIMIT, Updated, unavailable};
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditId};
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, WorkspaceId};
@@ -32,7 +34,10 @@ impl Audit for DynamoStore {
             .put_item()
             .table_name(&self.tables.audit)
             .set_item(Some(self.audit_row(entry)));
-        match Expression::new().absent(PK).apply_to_put(put).send().await {
+        let limits = TimeoutConfig::builder().operation_timeout(NOTE_LIMIT);
+        let put = Expression::new().absent(PK).apply_to_put(put).customize();
+        let put = put.config_override(Config::builder().timeout_config(limits.build()));
+        match put.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.into_service_error() {
                 PutItemError::ConditionalCheckFailedException(_) => Ok(false),
@@ -47,7 +52,7 @@ impl Audit for DynamoStore {
             .add(attr::READS, 1)
             .set(TTL, value::ttl(began.after(BULK_LIFETIME)));
         let at = schema::connections_read_in(key, hour);
-        let counted = self.update(&self.tables.due, at, change, ReturnValue::AllNew);
+        let counted = self.note(&self.tables.due, at, change, ReturnValue::AllNew);
         match counted.await? {
             Updated::Done(row) => Reader::new(&row, "reads").number(attr::READS),
             // There is no condition that could refuse it.

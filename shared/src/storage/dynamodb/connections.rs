@@ -274,7 +274,7 @@ impl Connections for DynamoStore {
             .absent_or_less(attr::LAST_READ_AT, value::time(at))
             .set(attr::LAST_READ_AT, value::time(at))
             .set(attr::READERS, write_readers(readers));
-        self.update(
+        self.note(
             &self.tables.connections,
             schema::connection(key),
             change,

@@ -79,7 +79,7 @@ impl Lookup for DynamoStore {
             .add(attr::READS, reads)
             .set(TTL, value::ttl(began.after(READS_LIFETIME)));
         let at = schema::reads(reader, minute);
-        self.update(&self.tables.due, at, change, ReturnValue::None)
+        self.note(&self.tables.due, at, change, ReturnValue::None)
             .await
             .map(|_| ())
     }

@@ -35,6 +35,9 @@ use super::items::{Row, value};
 use super::schema::{AUDIT_LIFETIME, Key, PK, SK, Tables};
 use crate::ports::StoreError;
 
+/// How long each write may take by which a look-up notes what it did: no token depends on one.
+const NOTE_LIMIT: Duration = Duration::from_secs(1);
+
 /// All stores on one DynamoDB client.
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
@@ -120,6 +123,19 @@ impl DynamoStore {
             .await
             .map_err(unavailable)?;
         Ok(())
+    }
+
+    /// What a look-up notes of itself.
+    async fn note(
+        &self,
+        table: &str,
+        at: Key,
+        change: Expression,
+        returning: ReturnValue,
+    ) -> Result<Updated, StoreError> {
+        let limits = TimeoutConfig::builder().operation_timeout(NOTE_LIMIT);
+        self.update_within(table, at, change, returning, limits.build())
+            .await
     }
 
     /// Changes one item if its condition holds.
