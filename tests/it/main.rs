@@ -1,7 +1,10 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod api_keys;
+mod audit;
 mod breakers;
+mod caps;
 mod clock;
 mod confirm;
 mod connect;

@@ -6,6 +6,7 @@ use axum::extract::{self, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::Connector;
 use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
@@ -57,7 +58,8 @@ pub(crate) async fn of_user(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let backend = AppBackend::authenticate(&parts, &*state.registry).await?;
+    let scope = KeyScope::ConnectionsRead;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds(user) = PathIds::<UserId>::from_request_parts(&mut parts, &state).await?;
     let query = Query::from_request_parts(&mut parts, &state).await?;
     list(&state, &backend.workspace, &backend.app, &user, &query).await

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::app::Completion;
+use shared::domain::audit::{Action, AuditEntry, Origin, Outcome};
 use shared::domain::connection::Connection;
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
@@ -12,7 +13,8 @@ use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::{ConnectionId, ConnectorId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::SessionToken;
+use shared::domain::session::{AuthorizationSession, SessionToken};
+use shared::events::audit_id;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
@@ -67,6 +69,7 @@ pub(crate) async fn complete(
             .sessions
             .end(&session.id, Ending::UserMismatch)
             .await?;
+        note_mismatch(&state, &session, &user.origin).await;
         return Err(Problem::new(
             Code::UserMismatch,
             "the flow was started by somebody else; nothing was connected",
@@ -74,7 +77,7 @@ pub(crate) async fn complete(
     }
     match completing {
         Completing::Now(returned) => {
-            let connected = redeem(&state, &session, returned).await;
+            let connected = redeem(&state, &session, returned, &user.origin).await;
             let connected = connected.map_err(Failed::into_problem)?;
             Ok(completed(&connected.connector, &connected.connection))
         }
@@ -89,6 +92,21 @@ pub(crate) async fn complete(
             let connected = connected.ok_or_else(Problem::not_connected)?;
             Ok(completed(&connected.connector, &connected.connection))
         }
+    }
+}
+
+/// In the workspace whose flow it was. A table that does not answer refuses nobody less.
+async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &Origin) {
+    let id = audit_id(&*state.entropy, state.clock.now());
+    let entry = AuditEntry {
+        outcome: Outcome::Refused,
+        connector: Some(session.connector.clone()),
+        user: Some(session.user.clone()),
+        ..AuditEntry::new(id, &session.workspace, origin, Action::UserMismatch)
+            .about_app(&session.app)
+    };
+    if let Err(error) = state.audit.add_entry(&entry).await {
+        tracing::error!(session.id = %session.id, error = %error, "audit entry was not written");
     }
 }
 

@@ -4,11 +4,12 @@
 //! sent to the provider. A form of another site does nothing: it has no completion code, and the
 //! flow's cookie, which is SameSite=Lax, does not come with it.
 
-use axum::extract;
+use axum::extract::{self, Extension};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use shared::catalogue;
 use shared::domain::app::{App, Completion};
+use shared::domain::audit::{Actor, Origin};
 use shared::domain::ending::Ending;
 use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::ConnectionId;
@@ -18,7 +19,7 @@ use shared::http::page::{
     returnable, same_browser, same_origin, unavailable,
 };
 use shared::http::problem::Problem;
-use shared::http::request::{Form, Query};
+use shared::http::request::{Form, Query, RequestFacts};
 
 use crate::State;
 use crate::redeem::{Completing, Connected, Failed, completing, connector, found, redeem};
@@ -42,6 +43,7 @@ pub(crate) async fn show(
 pub(crate) async fn decide(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     form: Result<Form, Problem>,
 ) -> Result<Response, Page> {
     same_origin(&headers)?;
@@ -51,7 +53,10 @@ pub(crate) async fn decide(
         // Pressed twice, or after the back button: the same end (C7).
         (Some("connect" | "cancel"), At::Over(end)) => flow.over(&state, end).await,
         (Some("connect"), At::Elsewhere) => Ok(flow.wait()),
-        (Some("connect"), At::Asked(returned)) => flow.connect(&state, returned).await,
+        (Some("connect"), At::Asked(returned)) => {
+            let request_id = facts.and_then(|facts| facts.known().request_id);
+            flow.connect(&state, returned, request_id).await
+        }
         (Some("cancel"), At::Asked(_) | At::Elsewhere) => flow.cancel(&state).await,
         _ => Err(NOT_OURS),
     }
@@ -132,8 +137,18 @@ impl Flow {
         Ok(page.answer(&self.session.return_url))
     }
 
-    async fn connect(&self, state: &State, returned: &Returned) -> Result<Response, Page> {
-        match redeem(state, &self.session, returned).await {
+    async fn connect(
+        &self,
+        state: &State,
+        returned: &Returned,
+        request_id: Option<String>,
+    ) -> Result<Response, Page> {
+        // Nobody has signed in here: whoever sits at the browser says to be the user who started.
+        let origin = Origin {
+            actor: Actor::User(self.session.user.clone()),
+            request_id,
+        };
+        match redeem(state, &self.session, returned, &origin).await {
             Ok(connected) => Ok(self.leave_with(&connected)),
             Err(Failed::Over(ending, _)) => Ok(self.leave_without(ending)),
             Err(Failed::Elsewhere) => Ok(self.wait()),

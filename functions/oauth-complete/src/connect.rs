@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::crypto::hash::{random_fraction, random_id};
 use shared::domain::app::AccountChange;
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::ending::Ending;
 use shared::domain::event::Change;
@@ -29,13 +30,15 @@ pub(crate) async fn connect(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: TokenAnswer,
+    origin: &Origin,
 ) -> Result<Connection, Failed> {
     let now = state.clock.now();
     let started = state.clock.monotonic();
     loop {
         let standing = read(state, &connection_key(session), started).await;
         let standing = standing.map_err(|error| not_stored(error.into()))?;
-        let write = write_of(state, session, redemption, &answer, standing, now);
+        let mut write = write_of(state, session, redemption, &answer, standing, now);
+        write.event = write.event.by(origin);
         let replaced = write.replaces.as_ref();
         let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
         if replaced.is_some() && session.account_change == AccountChange::Refuse {

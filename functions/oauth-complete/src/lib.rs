@@ -15,7 +15,7 @@ use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::ports::{
-    Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
+    Audit, Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
 };
 use url::Url;
 
@@ -30,6 +30,8 @@ pub struct State {
     pub connections: Arc<dyn Connections>,
     /// Takes tokens that nobody may have, to be revoked.
     pub due: Arc<dyn DueTable>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// Opens the code and the verifier.
     pub keys: Arc<dyn KeyService>,
     /// The workspaces' keys.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::matches;
 use shared::crypto::vault::{VaultError, WorkspaceKeys};
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
@@ -110,8 +111,9 @@ pub(crate) async fn redeem(
     state: &State,
     session: &AuthorizationSession,
     returned: &Returned,
+    origin: &Origin,
 ) -> Result<Connected, Failed> {
-    let redeemed = attempt(state, session, returned).await;
+    let redeemed = attempt(state, session, returned, origin).await;
     if let Err(Failed::Over(ending, problem)) = &redeemed {
         tracing::warn!(
             session.id = %session.id, connector.id = %session.connector,
@@ -129,6 +131,7 @@ async fn attempt(
     state: &State,
     session: &AuthorizationSession,
     returned: &Returned,
+    origin: &Origin,
 ) -> Result<Connected, Failed> {
     if session.is_expired(state.clock.now()) {
         return Err(expired());
@@ -163,7 +166,7 @@ async fn attempt(
             .account(&redemption.client.provider, &answer.access_token)
             .await;
     }
-    let connection = connect(state, session, &redemption, answer).await?;
+    let connection = connect(state, session, &redemption, answer, origin).await?;
     Ok(Connected {
         connector: redemption.connector,
         connection,

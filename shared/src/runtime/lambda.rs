@@ -74,7 +74,7 @@ async fn log_request(
         .get::<MatchedPath>()
         .map_or("unmatched", MatchedPath::as_str);
     let route = format!("{} {route}", request.method());
-    let facts = RequestFacts::default();
+    let facts = RequestFacts::new(request_id);
     request.extensions_mut().insert(facts.clone());
 
     let mut response = next.run(request).await;
@@ -85,12 +85,23 @@ async fn log_request(
         .get::<OutcomeName>()
         .map_or("ok", |name| name.0);
     let mut members = Map::new();
-    members.insert("request_id".into(), json!(request_id));
+    let facts = facts.known();
+    members.insert("request_id".into(), json!(facts.request_id));
     members.insert("route".into(), json!(route));
     members.insert("status".into(), json!(response.status().as_u16()));
-    members.insert("workspace".into(), json!(facts.workspace()));
+    members.insert("workspace".into(), json!(facts.workspace));
+    members.insert("key".into(), json!(facts.key));
+    members.insert("connection".into(), json!(facts.connection));
     let took = clock.monotonic().saturating_sub(started);
-    telemetry.line("request", outcome, at, took, members, &[]);
+    let bulk_reads = Metric {
+        name: "bulk_reads",
+        unit: "Count",
+        value: facts.bulk_reads as f64,
+    };
+    let metrics = [bulk_reads];
+    let metrics = metrics.iter().filter(|metric| metric.value > 0.0);
+    let metrics: Vec<_> = metrics.copied().collect();
+    telemetry.line("request", outcome, at, took, members, &metrics);
     response
 }
 
