@@ -23,9 +23,10 @@ use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, EscrowWrite,
-    KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page, RefreshedTokens,
-    Registry, Revocation, Sessions, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
+    Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork,
+    EscrowWrite, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page,
+    RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
+    WrappedWorkspaceKeys,
 };
 use tokio::sync::Notify;
 
