@@ -14,6 +14,7 @@ mod isolation;
 mod keep_alive;
 mod kms;
 mod lookup;
+mod outbound;
 mod profiles;
 mod protocol;
 mod refresh;

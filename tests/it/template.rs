@@ -363,6 +363,7 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
         let value = match name {
             "GRANTRY_PUBLIC_URL" => "https://api.example",
             "GRANTRY_LOCAL_HTTP" => "false",
+            "GRANTRY_PROVIDER_HOSTS" => "",
             "GRANTRY_DUE_SHARDS" | "GRANTRY_REFRESH_CONCURRENCY" => "1",
             _ => "x",
         };

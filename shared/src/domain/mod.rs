@@ -12,6 +12,7 @@ pub mod ids;
 pub mod job;
 pub mod plan;
 pub mod provider;
+pub mod provider_hosts;
 pub mod refresh_policy;
 pub mod refresh_protocol;
 pub mod scopes;

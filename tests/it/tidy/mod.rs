@@ -48,6 +48,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["shared/src/oauth/http_client.rs"]),
     ("tokio::net", &[]),
+    // Ways around the verification of certificates.
+    ("dangerous", &[]),
+    ("tls_danger_accept_invalid_certs", &[]),
+    ("danger_accept_invalid_certs", &[]),
     ("std::net::TcpStream", &[]),
     // Time. An outbound call is cut short by a timer of its own.
     ("SystemTime", &["shared/src/runtime/system.rs"]),

@@ -27,6 +27,7 @@ use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
 use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
+use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::oauth::http_client::HttpClient;
@@ -105,6 +106,22 @@ impl World {
         clock: ManualClock,
         products: Arc<dyn Clock>,
     ) -> Self {
+        Self::with_hosts(store, clock, products, ProviderHosts::default()).await
+    }
+
+    /// A world whose providers may have the hosts of a list and no other.
+    pub(crate) async fn limited_to(hosts: &str) -> Self {
+        let (hosts, clock) = (ProviderHosts::parse(hosts).unwrap(), ManualClock::new());
+        let products = Arc::new(clock.clone());
+        Self::with_hosts(MemoryStore::new(SHARDS), clock, products, hosts).await
+    }
+
+    async fn with_hosts<S: Store>(
+        store: S,
+        clock: ManualClock,
+        products: Arc<dyn Clock>,
+        hosts: ProviderHosts,
+    ) -> Self {
         let provider = {
             let clock = clock.clone();
             let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
@@ -114,7 +131,7 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, products, provider, Arc::new(store));
+        let world = Self::wire(clock, products, provider, Arc::new(store), hosts);
         world.register_app("acme", "shop").await;
         world
     }
@@ -124,6 +141,7 @@ impl World {
         clock_port: Arc<dyn Clock>,
         provider: FakeAs,
         store: Arc<S>,
+        provider_hosts: ProviderHosts,
     ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
@@ -138,7 +156,7 @@ impl World {
         let publisher = Publisher::new(Arc::clone(&bus) as _, Arc::clone(&store) as _);
         let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
-        let http = HttpClient::new(address_rules);
+        let http = HttpClient::new(address_rules).limited_to(provider_hosts.clone());
         let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
         let engine = RefreshEngine {
             clock: Arc::clone(&clock_port),
@@ -177,6 +195,7 @@ impl World {
                 identity: identity(),
                 public_url: API.parse().unwrap(),
                 address_rules,
+                provider_hosts: provider_hosts.clone(),
             }),
             oauth_start::router(oauth_start::State {
                 registry: Arc::clone(&store) as _,
