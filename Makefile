@@ -43,7 +43,7 @@ quick: ## Runs the tests that need no stack
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
 	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- --nocapture --test-threads=1
 
-bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker or lookups
+bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker, lookups or isolation
 	@cargo bench --locked -p grantry-tests --bench sweep -- $(ONLY)
 
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1

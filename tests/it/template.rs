@@ -26,13 +26,13 @@ use crate::world::{Call, World};
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// The template's resources by their logical ids.
-struct Template(BTreeMap<String, Vec<String>>);
+pub(crate) struct Template(BTreeMap<String, Vec<String>>);
 
 /// One route, as `GET /v1/providers`, and the crate whose function answers it.
-type Route = (String, String);
+pub(crate) type Route = (String, String);
 
 impl Template {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = read("infra/template.yaml");
         let (_, text) = text.split_once("\nResources:\n").unwrap();
         let (text, _) = text.split_once("\nOutputs:\n").unwrap();
@@ -70,7 +70,7 @@ impl Template {
     }
 
     /// The routes; each stands for the function that its integration names.
-    fn routes(&self) -> BTreeMap<Route, bool> {
+    pub(crate) fn routes(&self) -> BTreeMap<Route, bool> {
         let routes = self.of_type("AWS::ApiGatewayV2::Route").into_iter();
         routes
             .map(|id| {

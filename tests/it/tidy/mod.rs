@@ -361,6 +361,31 @@ fn h60_tokens_are_asked_for_in_three_places() {
     );
 }
 
+/// Whose workspace it is says who proved to be whose: no other code makes a workspace of a text,
+/// and no function can ask for one in a path, query or body.
+#[test]
+fn h20_a_workspace_is_read_from_proofs_and_tables_alone() {
+    let doors = [
+        "shared/src/http/identity.rs",  // a verified JWT
+        "shared/src/domain/app.rs",     // an API key, compared with its record
+        "shared/src/storage/schema.rs", // a table's key
+    ];
+    let made = ["WorkspaceId::parse", "WorkspaceId::try_from"];
+    let found = lines_where(&code(&BUILT), |file, line| {
+        let is_door = doors.contains(&file.path.as_str()) || file.path.ends_with("_tests.rs");
+        made.iter().any(|way| line.contains(way)) && !is_door
+    });
+    nowhere("a workspace out of thin air", found);
+    let found = lines_where(&code(&["functions"]), |_, line| {
+        let handed_on = line.starts_with("use ") || line.contains("&WorkspaceId");
+        mentions(line, "WorkspaceId") && !handed_on
+    });
+    nowhere("a workspace that a function reads itself", found);
+    for door in doors {
+        assert!(read(door).contains("WorkspaceId::parse"), "{door}");
+    }
+}
+
 #[test]
 fn h49_no_opened_secret_is_compared() {
     let found = lines_where(&code(&BUILT), |_, line| {

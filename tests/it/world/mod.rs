@@ -288,6 +288,23 @@ impl World {
         self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
     }
 
+    /// A whole flow of any app's user. Answers the connection's id.
+    pub(crate) async fn connect_as(&self, of: [&str; 3], connector: &str) -> String {
+        let [workspace, app, user] = of;
+        let body = json!({"connector_id": connector, "return_url": RETURN});
+        let begin = Call::post("/v1/me/connections").json(&body);
+        let begun = self.send(begin.user_of(workspace, app, user)).await;
+        let link = begun.expect_status(201).text("connect_url");
+        let link = link.strip_prefix(API).expect("a link to the API");
+        let (authorize_url, cookie) = self.follow(link).await;
+        let callback = self.consent(&authorize_url, user).await;
+        let returned = self.send(Call::get(&callback).cookie(&cookie)).await;
+        let code = returned.location_params()["code"].clone();
+        let complete = Call::post("/v1/me/connections/complete").json(&json!({"code": code}));
+        let completed = self.send(complete.user_of(workspace, app, user)).await;
+        completed.expect_status(200).text("connection_id")
+    }
+
     /// What an admin sends to make a connector at the stories' provider.
     pub(crate) fn connector_body(&self, scopes: &[&str]) -> Value {
         let at = self.provider.url();
