@@ -1,6 +1,6 @@
 //! Nobody reaches what is somebody else's, and cannot tell it from what does not exist.
 
-mod matrix;
+pub(crate) mod matrix;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

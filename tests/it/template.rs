@@ -159,7 +159,8 @@ async fn the_routers_answer_the_gateways_routes_and_no_other_method() {
     }
 }
 
-fn call(method: &str, path: &str) -> Call {
+/// A call by the name of its method.
+pub(crate) fn call(method: &str, path: &str) -> Call {
     match method {
         "GET" => Call::get(path),
         "POST" => Call::post(path),
@@ -198,6 +199,42 @@ fn f44_concurrency_can_be_set_aside_for_look_ups() {
         "\n  ReserveTokenLookup: !Not [!Equals [!Ref TokenLookupReservedConcurrency, 0]]\n";
     assert!(text.contains(condition));
     assert_eq!(text.matches("ReservedConcurrentExecutions").count(), 1);
+}
+
+/// H-82: codes and states travel in query strings, and tickets in paths.
+#[test]
+fn h82_the_access_log_has_no_path_no_query_and_no_claim() {
+    let text = read("infra/template.yaml");
+    let formats = text
+        .lines()
+        .filter(|line| line.trim().starts_with("Format: "));
+    let formats: Vec<_> = formats.collect();
+    assert_eq!(formats.len(), 1, "{formats:?}");
+    let fields = formats[0].split('"').filter(|it| it.contains('$'));
+    let fields: BTreeSet<_> = fields
+        .map(|field| {
+            field
+                .trim_matches([':', ','])
+                .trim_start_matches("$context.")
+        })
+        .collect();
+    let allowed = [
+        "authorizer.error",
+        "identity.sourceIp",
+        "integrationErrorMessage",
+        "integrationLatency",
+        "requestId",
+        "requestTime",
+        "responseLatency",
+        "responseLength",
+        "routeKey",
+        "status",
+    ];
+    let others: Vec<_> = fields.iter().filter(|it| !allowed.contains(it)).collect();
+    assert!(
+        fields.contains("routeKey") && others.is_empty(),
+        "{others:?}"
+    );
 }
 
 /// What a table is made of, in words: keys, index, projection, time to live.

@@ -18,8 +18,8 @@ use crate::world::{Answer, Call, RETURN, World};
 
 /// What a call names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
-    connector: String,
+pub(crate) struct Named {
+    pub(crate) connector: String,
     connection: String,
     app: String,
     key: String,
@@ -60,7 +60,7 @@ enum Thing {
     User,
 }
 
-type MakeCall = fn(&Named) -> Call;
+pub(crate) type MakeCall = fn(&Named) -> Call;
 
 /// What a route is about.
 enum About {
@@ -269,10 +269,10 @@ const ROWS: &[(&str, About)] = &[
 ];
 
 /// A world with something of everybody in it.
-struct Scene {
-    world: World,
+pub(crate) struct Scene {
+    pub(crate) world: World,
     /// What is alice's, of the app `shop` of `acme`.
-    own: Named,
+    pub(crate) own: Named,
     /// A connector of `acme` that is for its app `blog` only.
     of_blog: String,
     /// A connector of `acme` that only bob has connected, only blog's alice, nobody any more, and
@@ -285,7 +285,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         Self::in_world(World::start().await).await
     }
 
@@ -435,7 +435,7 @@ impl Scene {
         })
     }
 
-    async fn send(&self, call: MakeCall, named: &Named) -> Answer {
+    pub(crate) async fn send(&self, call: MakeCall, named: &Named) -> Answer {
         let key = self.world.key_of("acme", "shop");
         let call = call(named).with_key(&key);
         self.world.send(call).await
@@ -538,6 +538,16 @@ async fn h20_h21_a16_what_is_not_the_callers_is_as_if_it_were_not() {
         "only apps of the caller's own: {made:#?}"
     );
     assert_eq!(scene.world.provider.requests().len(), requests);
+}
+
+/// Each route's call for what is the caller's own.
+pub(crate) fn own_calls() -> impl Iterator<Item = (&'static str, MakeCall)> {
+    ROWS.iter().filter_map(|(route, about)| match about {
+        About::Things(_, call, _) | About::Made(_, call, _) | About::Own(call) => {
+            Some((*route, *call))
+        }
+        About::Everybody(_) | About::Flow => None,
+    })
 }
 
 /// That the calls above are refused for whom they name and not for how they are made.
