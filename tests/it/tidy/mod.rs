@@ -3,6 +3,7 @@
 //! to it. A rule that the code outgrows is changed there first, and then here.
 
 mod numbers;
+mod proofs;
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
