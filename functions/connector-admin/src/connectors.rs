@@ -46,7 +46,7 @@ pub(crate) async fn create(
     Json(body): Json<Create>,
 ) -> Result<Response, Problem> {
     admin.may_change_connectors()?;
-    input::provider(&body.provider, &body.config, state.address_rules)?;
+    input::provider(&body.provider, &body.config, &state)?;
     let client_secret = input::client_secret(&body.client_secret)?;
     let now = state.clock.now();
     let mut connector = Connector {

@@ -102,6 +102,8 @@ static FILES: [File; 10] = [
 ];
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod resolve_tests;
 #[cfg(test)]
 mod tests;

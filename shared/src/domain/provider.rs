@@ -39,6 +39,24 @@ pub struct Provider {
     pub captured: BTreeMap<String, String>,
 }
 
+impl Provider {
+    /// Every address that is called or that a browser is sent to, each kind in its place.
+    pub fn endpoints(&self) -> [Option<&str>; 5] {
+        let exchange = match &self.refresh.grant {
+            RefreshGrant::RefreshToken => None,
+            RefreshGrant::AccessToken(exchange) => exchange.url.as_ref(),
+        };
+        let identity = self.identity.as_ref();
+        [
+            Some(self.authorize.url.as_str()),
+            Some(self.token.url.as_str()),
+            self.revocation.as_ref().map(|at| at.url.as_str()),
+            identity.and_then(|at| at.url.as_ref()).map(Url::as_str),
+            exchange.map(Url::as_str),
+        ]
+    }
+}
+
 /// The authorization request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorize {

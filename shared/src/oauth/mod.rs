@@ -20,6 +20,8 @@ mod revoke;
 #[cfg(test)]
 mod testserver;
 
+pub use answer::read_answer;
 pub use authorize::{AuthorizeRequest, authorize_url, pkce};
+pub use classify::retry_after;
 pub use http_client::HttpClient;
 pub use provider_api::HttpProviderApi;

@@ -110,7 +110,8 @@ impl Wiring {
 
     /// The providers.
     pub fn providers(&self) -> Arc<HttpProviderApi> {
-        let client = HttpClient::new(self.config.address_rules);
+        let client = HttpClient::new(self.config.address_rules)
+            .limited_to(self.config.provider_hosts.clone());
         Arc::new(HttpProviderApi::new(client, Arc::clone(&self.clock)))
     }
 
