@@ -1,6 +1,7 @@
 //! Nobody reaches what is somebody else's, and cannot tell it from what does not exist.
 
 pub(crate) mod matrix;
+mod rows;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

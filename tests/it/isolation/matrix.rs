@@ -13,18 +13,9 @@ use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 use testkit::dynamo_meter::Meter;
 
+use super::rows::{About, MakeCall, Named, ROWS, Thing};
 use crate::template::Template;
-use crate::world::{Answer, Call, RETURN, World};
-
-/// What a call names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub(crate) connector: String,
-    connection: String,
-    app: String,
-    key: String,
-    user: String,
-}
+use crate::world::{Answer, Call, World};
 
 /// Whose the thing is that a call names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,230 +33,6 @@ const OTHERS: [Whose; 4] = [
     Whose::OtherApp,
     Whose::OtherWorkspace,
     Whose::Gone,
-];
-
-/// What may be named, and be somebody else's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Thing {
-    /// A connector as its workspace has it.
-    Connector,
-    /// A connector as an app has it.
-    ConnectorOfApp,
-    /// A user's connection, named by its connector.
-    Connection,
-    /// A connection, named by its id.
-    ConnectionId,
-    App,
-    Key,
-    User,
-}
-
-pub(crate) type MakeCall = fn(&Named) -> Call;
-
-/// What a route is about.
-enum About {
-    /// Things that are named. The caller's own get this status.
-    Things(&'static [Thing], MakeCall, u64),
-    /// A thing that is made where none is: in the caller's own workspace, whoever else has one of
-    /// this name.
-    Made(Thing, MakeCall, u64),
-    /// A list of what is the caller's own.
-    Own(MakeCall),
-    /// The same for everybody.
-    Everybody(MakeCall),
-    /// A secret of one flow, known to whoever was given it; `tests/it/connect.rs` has what that
-    /// is good for.
-    Flow,
-}
-
-fn admin(call: Call) -> Call {
-    call.admin_of("acme").header("if-match", "\"1\"")
-}
-
-fn backend(call: Call) -> Call {
-    // Replaced by the key of the world that the call is sent to.
-    call.bearer("KEY")
-}
-
-fn at(parts: &[&str]) -> String {
-    format!("/v1/{}", parts.join("/"))
-}
-
-/// A row for each route. A route without one fails [`h20_every_route_has_a_row`].
-const ROWS: &[(&str, About)] = &[
-    (
-        "GET /v1/providers",
-        About::Everybody(|_| Call::get("/v1/providers")),
-    ),
-    (
-        "GET /v1/providers/{provider}",
-        About::Everybody(|_| Call::get("/v1/providers/google")),
-    ),
-    (
-        "POST /v1/connectors",
-        About::Everybody(|_| Call::post("/v1/connectors").json(&json!({}))),
-    ),
-    (
-        "GET /v1/connectors",
-        About::Own(|_| admin(Call::get("/v1/connectors"))),
-    ),
-    (
-        "GET /v1/connectors/{connector_id}",
-        About::Things(
-            &[Thing::Connector],
-            |it| admin(Call::get(&at(&["connectors", &it.connector]))),
-            200,
-        ),
-    ),
-    (
-        "PATCH /v1/connectors/{connector_id}",
-        About::Things(
-            &[Thing::Connector],
-            |it| {
-                let patch = Call::patch(&at(&["connectors", &it.connector]));
-                admin(patch).json(&json!({"name": "Mine now"}))
-            },
-            200,
-        ),
-    ),
-    (
-        "DELETE /v1/connectors/{connector_id}",
-        About::Things(
-            &[Thing::Connector],
-            |it| {
-                let path = at(&["connectors", &it.connector]);
-                admin(Call::delete(&format!("{path}?confirm=Files")))
-            },
-            202,
-        ),
-    ),
-    (
-        "GET /v1/connectors/{connector_id}/connections",
-        About::Things(
-            &[Thing::Connector],
-            |it| {
-                admin(Call::get(&at(&[
-                    "connectors",
-                    &it.connector,
-                    "connections",
-                ])))
-            },
-            200,
-        ),
-    ),
-    (
-        "DELETE /v1/connectors/{connector_id}/connections/{connection_id}",
-        About::Things(
-            &[Thing::ConnectionId],
-            |it| {
-                let path = at(&["connectors", &it.connector, "connections", &it.connection]);
-                admin(Call::delete(&path))
-            },
-            200,
-        ),
-    ),
-    (
-        "GET /v1/apps/{app_id}",
-        About::Things(
-            &[Thing::App],
-            |it| admin(Call::get(&at(&["apps", &it.app]))),
-            200,
-        ),
-    ),
-    (
-        "PUT /v1/apps/{app_id}",
-        About::Made(
-            Thing::App,
-            |it| {
-                let body = json!({"name": "Shop", "return_urls": [RETURN]});
-                admin(Call::put(&at(&["apps", &it.app]))).json(&body)
-            },
-            200,
-        ),
-    ),
-    (
-        "POST /v1/apps/{app_id}/keys",
-        About::Things(
-            &[Thing::App],
-            |it| {
-                let post = Call::post(&at(&["apps", &it.app, "keys"]));
-                admin(post).json(&json!({"name": "mine"}))
-            },
-            201,
-        ),
-    ),
-    (
-        "GET /v1/apps/{app_id}/keys",
-        About::Things(
-            &[Thing::App],
-            |it| admin(Call::get(&at(&["apps", &it.app, "keys"]))),
-            200,
-        ),
-    ),
-    (
-        "DELETE /v1/apps/{app_id}/keys/{key_id}",
-        About::Things(
-            &[Thing::Key],
-            |it| admin(Call::delete(&at(&["apps", &it.app, "keys", &it.key]))),
-            204,
-        ),
-    ),
-    (
-        "POST /v1/me/connections",
-        About::Things(
-            &[Thing::ConnectorOfApp],
-            |it| {
-                let body = json!({"connector_id": it.connector, "return_url": RETURN});
-                Call::post("/v1/me/connections").user("alice").json(&body)
-            },
-            201,
-        ),
-    ),
-    (
-        "GET /v1/me/connectors",
-        About::Own(|_| Call::get("/v1/me/connectors").user("alice")),
-    ),
-    (
-        "DELETE /v1/me/connections/{connector_id}",
-        About::Things(
-            &[Thing::ConnectorOfApp, Thing::Connection],
-            |it| Call::delete(&at(&["me", "connections", &it.connector])).user("alice"),
-            200,
-        ),
-    ),
-    (
-        "GET /v1/users/{user_id}/connections",
-        About::Things(
-            &[Thing::User],
-            |it| backend(Call::get(&at(&["users", &it.user, "connections"]))),
-            200,
-        ),
-    ),
-    (
-        "DELETE /v1/users/{user_id}/connections/{connector_id}",
-        About::Things(
-            &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],
-            |it| {
-                let path = at(&["users", &it.user, "connections", &it.connector]);
-                backend(Call::delete(&path))
-            },
-            200,
-        ),
-    ),
-    (
-        "POST /v1/tokens",
-        About::Things(
-            &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],
-            |it| {
-                let body = json!({"connector_id": it.connector, "user_id": it.user});
-                backend(Call::post("/v1/tokens").json(&body))
-            },
-            200,
-        ),
-    ),
-    ("GET /connect/{ticket}", About::Flow),
-    ("GET /oauth/callback/{connector_id}", About::Flow),
-    ("POST /v1/me/connections/complete", About::Flow),
 ];
 
 /// A world with something of everybody in it.
@@ -532,10 +299,11 @@ async fn h20_h21_a16_what_is_not_the_callers_is_as_if_it_were_not() {
     let gone: Vec<_> = before.difference(&after).collect();
     assert!(gone.is_empty(), "changed or removed: {gone:#?}");
     let made: Vec<_> = after.difference(&before).collect();
-    let apps = made.iter().all(|item| item.contains("\"return_urls\""));
-    assert!(
-        apps && made.len() == 2,
-        "only apps of the caller's own: {made:#?}"
+    let of = |what: &str| made.iter().filter(|item| item.contains(what)).count();
+    assert_eq!(
+        (of("\"return_urls\""), of("app.changed"), made.len()),
+        (2, 2, 4),
+        "only apps of the caller's own, and that they were made: {made:#?}"
     );
     assert_eq!(scene.world.provider.requests().len(), requests);
 }
@@ -543,9 +311,10 @@ async fn h20_h21_a16_what_is_not_the_callers_is_as_if_it_were_not() {
 /// Each route's call for what is the caller's own.
 pub(crate) fn own_calls() -> impl Iterator<Item = (&'static str, MakeCall)> {
     ROWS.iter().filter_map(|(route, about)| match about {
-        About::Things(_, call, _) | About::Made(_, call, _) | About::Own(call) => {
-            Some((*route, *call))
-        }
+        About::Things(_, call, _)
+        | About::Made(_, call, _)
+        | About::Own(call)
+        | About::Trail(call) => Some((*route, *call)),
         About::Everybody(_) | About::Flow => None,
     })
 }
@@ -585,6 +354,27 @@ async fn h20_a_list_has_what_is_the_callers_and_nothing_else() {
         lists += 1;
     }
     assert_eq!(lists, 2);
+}
+
+#[tokio::test]
+async fn h20_a_trail_is_of_the_callers_workspace_and_a_users_of_theirs() {
+    let scene = Scene::set().await;
+    let mut trails = 0;
+    for (route, about) in ROWS {
+        let About::Trail(call) = about else { continue };
+        let trail = scene.send(*call, &scene.own).await.expect_status(200);
+        let text = trail.body.to_string();
+        assert!(text.contains(&scene.own.connection), "{route}: {text}");
+        for word in ["globex", "warehouse", "dave", &scene.theirs.connector] {
+            assert!(!text.contains(word), "{route}: {word}");
+        }
+        let is_users = route.contains("/me/");
+        for word in ["bob", "carol", "blog"] {
+            assert_eq!(!text.contains(word), is_users, "{route}: {word}");
+        }
+        trails += 1;
+    }
+    assert_eq!(trails, 2);
 }
 
 #[tokio::test]

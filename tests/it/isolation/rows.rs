@@ -1,0 +1,253 @@
+//! Every route of the gateway, and how it is asked.
+
+use serde_json::json;
+
+use crate::world::{Call, RETURN};
+
+/// What a call names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) connector: String,
+    pub(crate) connection: String,
+    pub(crate) app: String,
+    pub(crate) key: String,
+    pub(crate) user: String,
+}
+
+/// What may be named, and be somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thing {
+    /// A connector as its workspace has it.
+    Connector,
+    /// A connector as an app has it.
+    ConnectorOfApp,
+    /// A user's connection, named by its connector.
+    Connection,
+    /// A connection, named by its id.
+    ConnectionId,
+    App,
+    Key,
+    User,
+}
+
+pub(crate) type MakeCall = fn(&Named) -> Call;
+
+/// What a route is about.
+pub(super) enum About {
+    /// Things that are named. The caller's own get this status.
+    Things(&'static [Thing], MakeCall, u64),
+    /// A thing that is made where none is: in the caller's own workspace, whoever else has one of
+    /// this name.
+    Made(Thing, MakeCall, u64),
+    /// A list of what is the caller's own.
+    Own(MakeCall),
+    /// What has happened to what is the caller's own.
+    Trail(MakeCall),
+    /// The same for everybody.
+    Everybody(MakeCall),
+    /// A secret of one flow, known to whoever was given it; `tests/it/connect.rs`,
+    /// `confirm.rs`, `window.rs` and `form_post.rs` have what that is good for.
+    Flow,
+}
+
+fn admin(call: Call) -> Call {
+    call.admin_of("acme").header("if-match", "\"1\"")
+}
+
+fn backend(call: Call) -> Call {
+    // Replaced by the key of the world that the call is sent to.
+    call.bearer("KEY")
+}
+
+fn at(parts: &[&str]) -> String {
+    format!("/v1/{}", parts.join("/"))
+}
+
+/// A row for each route. A route without one fails `h20_every_route_has_a_row`.
+pub(super) const ROWS: &[(&str, About)] = &[
+    (
+        "GET /v1/providers",
+        About::Everybody(|_| Call::get("/v1/providers")),
+    ),
+    (
+        "GET /v1/providers/{provider}",
+        About::Everybody(|_| Call::get("/v1/providers/google")),
+    ),
+    (
+        "POST /v1/connectors",
+        About::Everybody(|_| Call::post("/v1/connectors").json(&json!({}))),
+    ),
+    (
+        "GET /v1/connectors",
+        About::Own(|_| admin(Call::get("/v1/connectors"))),
+    ),
+    (
+        "GET /v1/connectors/{connector_id}",
+        About::Things(
+            &[Thing::Connector],
+            |it| admin(Call::get(&at(&["connectors", &it.connector]))),
+            200,
+        ),
+    ),
+    (
+        "PATCH /v1/connectors/{connector_id}",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let patch = Call::patch(&at(&["connectors", &it.connector]));
+                admin(patch).json(&json!({"name": "Mine now"}))
+            },
+            200,
+        ),
+    ),
+    (
+        "DELETE /v1/connectors/{connector_id}",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let path = at(&["connectors", &it.connector]);
+                admin(Call::delete(&format!("{path}?confirm=Files")))
+            },
+            202,
+        ),
+    ),
+    (
+        "GET /v1/connectors/{connector_id}/connections",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                admin(Call::get(&at(&[
+                    "connectors",
+                    &it.connector,
+                    "connections",
+                ])))
+            },
+            200,
+        ),
+    ),
+    (
+        "DELETE /v1/connectors/{connector_id}/connections/{connection_id}",
+        About::Things(
+            &[Thing::ConnectionId],
+            |it| {
+                let path = at(&["connectors", &it.connector, "connections", &it.connection]);
+                admin(Call::delete(&path))
+            },
+            200,
+        ),
+    ),
+    (
+        "GET /v1/apps/{app_id}",
+        About::Things(
+            &[Thing::App],
+            |it| admin(Call::get(&at(&["apps", &it.app]))),
+            200,
+        ),
+    ),
+    (
+        "PUT /v1/apps/{app_id}",
+        About::Made(
+            Thing::App,
+            |it| {
+                let body = json!({"name": "Shop", "return_urls": [RETURN]});
+                admin(Call::put(&at(&["apps", &it.app]))).json(&body)
+            },
+            200,
+        ),
+    ),
+    (
+        "POST /v1/apps/{app_id}/keys",
+        About::Things(
+            &[Thing::App],
+            |it| {
+                let post = Call::post(&at(&["apps", &it.app, "keys"]));
+                admin(post).json(&json!({"name": "mine"}))
+            },
+            201,
+        ),
+    ),
+    (
+        "GET /v1/apps/{app_id}/keys",
+        About::Things(
+            &[Thing::App],
+            |it| admin(Call::get(&at(&["apps", &it.app, "keys"]))),
+            200,
+        ),
+    ),
+    (
+        "DELETE /v1/apps/{app_id}/keys/{key_id}",
+        About::Things(
+            &[Thing::Key],
+            |it| admin(Call::delete(&at(&["apps", &it.app, "keys", &it.key]))),
+            204,
+        ),
+    ),
+    (
+        "POST /v1/me/connections",
+        About::Things(
+            &[Thing::ConnectorOfApp],
+            |it| {
+                let body = json!({"connector_id": it.connector, "return_url": RETURN});
+                Call::post("/v1/me/connections").user("alice").json(&body)
+            },
+            201,
+        ),
+    ),
+    (
+        "GET /v1/me/connectors",
+        About::Own(|_| Call::get("/v1/me/connectors").user("alice")),
+    ),
+    (
+        "DELETE /v1/me/connections/{connector_id}",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection],
+            |it| Call::delete(&at(&["me", "connections", &it.connector])).user("alice"),
+            200,
+        ),
+    ),
+    (
+        "GET /v1/users/{user_id}/connections",
+        About::Things(
+            &[Thing::User],
+            |it| backend(Call::get(&at(&["users", &it.user, "connections"]))),
+            200,
+        ),
+    ),
+    (
+        "DELETE /v1/users/{user_id}/connections/{connector_id}",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],
+            |it| {
+                let path = at(&["users", &it.user, "connections", &it.connector]);
+                backend(Call::delete(&path))
+            },
+            200,
+        ),
+    ),
+    (
+        "POST /v1/tokens",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],
+            |it| {
+                let body = json!({"connector_id": it.connector, "user_id": it.user});
+                backend(Call::post("/v1/tokens").json(&body))
+            },
+            200,
+        ),
+    ),
+    (
+        "GET /v1/audit",
+        About::Trail(|_| admin(Call::get("/v1/audit"))),
+    ),
+    (
+        "GET /v1/me/audit",
+        About::Trail(|_| Call::get("/v1/me/audit").user("alice")),
+    ),
+    ("GET /connect/{ticket}", About::Flow),
+    ("GET /oauth/callback/{connector_id}", About::Flow),
+    ("POST /oauth/callback/{connector_id}", About::Flow),
+    ("GET /oauth/finish", About::Flow),
+    ("GET /oauth/confirm", About::Flow),
+    ("POST /oauth/confirm", About::Flow),
+    ("POST /v1/me/connections/complete", About::Flow),
+];
