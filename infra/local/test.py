@@ -11,6 +11,7 @@ tools.enter()
 import json  # noqa: E402  the line above may restart the script
 import os  # noqa: E402
 import re  # noqa: E402
+import shutil  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -25,9 +26,12 @@ RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
 
 def main() -> int:
-    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)))
+    # Everything there is to log is logged, and then searched for secrets.
+    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)), log_level="trace")
     local.listen_for_interrupts()
     try:
+        if missing := [program for program in ("chromium", "chromedriver") if not shutil.which(program)]:
+            raise local.Failed(f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser; on Debian: apt-get install chromium chromium-driver.")
         stack.claim()
         with local.step("Checking the format"):
             local.run(["cargo", "fmt", "--all", "--check"])
@@ -59,15 +63,18 @@ def main() -> int:
 
 def describe(stack: local.Stack) -> Path:
     """Writes down where everything is, with what only the tests need, and answers where."""
-    path, seen = stack.folder / "stack.json", stack.folder / "seen-secrets"
+    path, seen, received = (stack.folder / name for name in ("stack.json", "seen-secrets", "received"))
     description = stack.describe()
     description |= {
         "events_queue_url": record_events(stack, description["event_bus"]),
         "dump_command": [sys.executable, str(tools.ROOT / "infra" / "local" / "dump.py"), str(path)],
         # The end-to-end tests note there, one a line, what must not be found in the dump.
         "seen_secrets": str(seen),
+        # And there, what the stack answered them and must not hold a secret either.
+        "received": str(received),
     }
     seen.write_text("")
+    received.write_text("")
     path.write_text(json.dumps(description, indent=2))
     return path
 
