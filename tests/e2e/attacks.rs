@@ -124,8 +124,10 @@ async fn a01_coat_an_honest_code_at_the_evil_connectors_path_is_of_another_issue
     let end = acme.open(&callback, &[&away.cookie]).await;
     end.page(400, MIXED_UP);
     // The flow is over: the evil provider's own code does not revive it.
-    let late = consent(&away.authorize_url, "alice").await;
-    let late = acme.open(&late, &[&away.cookie]).await;
+    let mut late = Url::parse(&redirect_uri(&ours)).expect("a URL");
+    let answer = [("code", "x"), ("state", &away.state()), ("iss", evil.url())];
+    late.query_pairs_mut().extend_pairs(answer);
+    let late = acme.open(late.as_str(), &[&away.cookie]).await;
     late.page(409, ALREADY_DONE);
     assert_eq!(evil.counters().total.token, 0);
     nothing_came_of_it(&acme, &["alice"], &[&ours]).await;

@@ -73,7 +73,12 @@ async fn h09_a11_what_a_provider_says_runs_nowhere_and_is_shown_nowhere() {
             0 => (format!("{callback}?state={text}&{answer}"), NOT_OURS),
             1 => (format!("{at}/oauth/finish?flow={text}&{answer}"), NOT_OURS),
             2 => (format!("{at}/oauth/confirm?code={text}"), NOT_OURS),
-            _ => (format!("{at}/connect/{text}"), LINK_USED),
+            // A slash, escaped or not, makes it another path, which is not ours.
+            _ => {
+                let one_segment = payload.replace('/', " ");
+                let text = utf8_percent_encode(&one_segment, NON_ALPHANUMERIC);
+                (format!("{at}/connect/{text}"), LINK_USED)
+            }
         };
         browser.goto(&page).await;
         assert!(!was_run(&browser).await, "{payload} ran at {page}");

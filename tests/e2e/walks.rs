@@ -122,7 +122,7 @@ async fn the_confirm_page_works_by_keyboard_alone_and_without_scripts() {
     let confirm = format!("{}/oauth/confirm", STACK.public_url);
     note_code(&browser.arrives_at(&confirm).await);
     let heading = browser.text("h1").await;
-    assert_eq!(heading, "Connect Custom OAuth 2.0 provider to Shop?");
+    assert_eq!(heading, "Connect 127.0.0.1 to Shop?");
     assert!(browser.text("dl").await.contains("alice"));
     // Two stops, named by what they do; nothing else takes the focus.
     let button = |name: &str| ("button".to_owned(), name.to_owned());
