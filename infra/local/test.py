@@ -22,12 +22,16 @@ from fire import Fire, Options  # noqa: E402
 # Every fault at every kind of provider; one tick of the schedule comes while it burns.
 SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
 
+# Everything there is to log is logged, and then searched for secrets. Not the phases of each call
+# in the SDKs' engine and the pool of connections: nine lines of ten, which say nothing of what is
+# sent, and more than the emulator can take down while it serves a crowd.
+LOG_LEVEL = "trace,aws_smithy_runtime=info,aws_smithy_runtime_api=info,hyper_util=info"
+
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
 
 def main() -> int:
-    # Everything there is to log is logged, and then searched for secrets.
-    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)), log_level="trace")
+    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)), LOG_LEVEL)
     local.listen_for_interrupts()
     try:
         if missing := [program for program in ("chromium", "chromedriver") if not shutil.which(program)]:

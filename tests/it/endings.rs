@@ -17,7 +17,6 @@ use testkit::faults::{Fault, FaultyStore, Phase};
 use testkit::memory_store::MemoryStore;
 
 use crate::confirm::{Asked, html, screen_world, set_app};
-use crate::connect::state_of;
 use crate::tidy::source::read;
 use crate::world::{API, Call, RETURN, World};
 
@@ -304,40 +303,4 @@ async fn h16_tokens_that_are_not_kept_take_nobody_elses_grant_with_them() {
         assert_eq!(world.provider.grant_state(user), GrantState::Live);
         world.token(user, &connector).await;
     }
-}
-
-/// Anybody can call the callback. What belongs to no flow is refused before it costs more than
-/// the read of one item.
-#[tokio::test]
-async fn a26_bogus_callbacks_make_no_call_to_kms_or_to_a_provider() {
-    let world = World::start().await;
-    let connector = world.connector(&["read"]).await;
-    let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
-    let state = state_of(&authorize_url);
-    let (session, secret) = state.split_once('.').unwrap();
-    let forged = format!("{session}.{}", "A".repeat(secret.len()));
-    let unknown = format!("{}.{secret}", "A".repeat(session.len()));
-    let callback = format!("/oauth/callback/{connector}?code=x");
-    let bogus = [
-        Call::get(&callback),
-        Call::get(&format!("{callback}&state=x")),
-        Call::get(&format!("{callback}&state={unknown}")),
-        Call::get(&format!("{callback}&state={forged}")).cookie(&cookie),
-        Call::get(&format!("{callback}&state={state}")),
-        Call::get(&format!("{callback}&state={state}")).cookie("__Host-grantry_x=y"),
-        Call::get(&format!("{callback}&state={state}&state={state}")).cookie(&cookie),
-        Call::get(&format!("/oauth/callback/other?code=x&state={state}")).cookie(&cookie),
-        Call::get(&format!("{callback}&state={state}&access_token=x")).cookie(&cookie),
-        Call::get(&format!("/oauth/finish?flow={session}")),
-        Call::get(&format!("/oauth/confirm?code={forged}")).cookie(&cookie),
-        Call::post(&format!("/oauth/callback/{connector}")).form(&[("state", &state)]),
-        Call::post("/oauth/confirm").form(&[("code", &forged), ("decision", "connect")]),
-    ];
-    let (calls, requests) = (world.kms.calls(), world.provider.requests().len());
-    for call in bogus {
-        let answer = world.send(call.clone()).await;
-        assert!((400..500).contains(&answer.status), "{call:?}: {answer:?}");
-    }
-    assert_eq!(world.kms.calls(), calls);
-    assert_eq!(world.provider.requests().len(), requests);
 }

@@ -24,7 +24,7 @@ use evidence::{STACK, Secret, dump, parsed, secrets};
 use search::Searcher;
 
 #[tokio::test]
-async fn a20_h40_h81_no_table_queue_log_or_refusal_holds_a_secret_in_any_encoding() {
+async fn h40_h81_no_table_queue_or_log_holds_a_secret_in_any_encoding() {
     let dump = dump().await;
     let secrets = secrets(dump).await;
     let count = |kinds: &[&str]| {
