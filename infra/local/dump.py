@@ -22,11 +22,6 @@ import stack as local  # noqa: E402
 # How long, in seconds, messages stay hidden while they are read, and how long to wait for
 # those another reader hides.
 HIDDEN = 60
-# What one page of log events holds at most. The emulator leaves out what is beyond
-# instead of saying that there is more.
-FULL_PAGE = 10_000
-# What FilterLogEvents takes.
-STREAMS_AT_ONCE = 100
 
 
 def main() -> int:
@@ -136,14 +131,18 @@ def logs(client) -> dict:
 def lines(client, group: str) -> list:
     pages = client.get_paginator("describe_log_streams").paginate(logGroupName=group)
     streams = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
-    found = []
-    for start in range(0, len(streams), STREAMS_AT_ONCE):
-        names = streams[start : start + STREAMS_AT_ONCE]
-        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=names):
-            if len(page["events"]) >= FULL_PAGE and "nextToken" not in page:
-                raise local.Failed(f"{group} holds more lines than the emulator gives out at once.")
-            found.extend(event["message"] for event in page["events"])
-    return found
+    return [line for stream in streams for line in lines_of(client, group, stream)]
+
+
+def lines_of(client, group: str, stream: str):
+    """The end of a stream is where its next page is the one just read."""
+    asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+    while True:
+        page = client.get_log_events(**asked)
+        yield from (event["message"] for event in page["events"])
+        if page["nextForwardToken"] == asked.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextForwardToken"]
 
 
 if __name__ == "__main__":

@@ -274,10 +274,11 @@ def free_ports(number: int) -> list[int]:
 class Stack:
     """One emulated AWS with Grantry deployed to it, and one demo beside it."""
 
-    def __init__(self, folder: Path, name: str, ports: Ports):
+    def __init__(self, folder: Path, name: str, ports: Ports, log_level: str = "info"):
         self.folder = folder
         self.name = name
         self.ports = ports
+        self.log_level = log_level
         self.aws_endpoint = f"http://{HOST}:{ports.aws}"
         self.issuer_url = f"http://{HOST}:{ports.issuer}"
         self.provider_url = f"http://{HOST}:{ports.provider}"
@@ -401,6 +402,7 @@ class Stack:
             "AllowedOrigins": self.app_url,
             "Architecture": {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}[platform.machine().lower()],
             "AllowLocalHttp": "true",
+            "LogLevel": self.log_level,
         }
         argv = [
             str(Path(sys.prefix) / "bin" / "sam"), "deploy",

@@ -11,6 +11,7 @@ tools.enter()
 import json  # noqa: E402  the line above may restart the script
 import os  # noqa: E402
 import re  # noqa: E402
+import shutil  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -21,13 +22,20 @@ from fire import Fire, Options  # noqa: E402
 # Every fault at every kind of provider; one tick of the schedule comes while it burns.
 SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
 
+# Everything there is to log is logged, and then searched for secrets. Not the phases of each call
+# in the SDKs' engine and the pool of connections: nine lines of ten, which say nothing of what is
+# sent, and more than the emulator can take down while it serves a crowd.
+LOG_LEVEL = "trace,aws_smithy_runtime=info,aws_smithy_runtime_api=info,hyper_util=info"
+
 RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
 
 
 def main() -> int:
-    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)))
+    stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)), LOG_LEVEL)
     local.listen_for_interrupts()
     try:
+        if missing := [program for program in ("chromium", "chromedriver") if not shutil.which(program)]:
+            raise local.Failed(f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser; on Debian: apt-get install chromium chromium-driver.")
         stack.claim()
         with local.step("Checking the format"):
             local.run(["cargo", "fmt", "--all", "--check"])
@@ -59,15 +67,18 @@ def main() -> int:
 
 def describe(stack: local.Stack) -> Path:
     """Writes down where everything is, with what only the tests need, and answers where."""
-    path, seen = stack.folder / "stack.json", stack.folder / "seen-secrets"
+    path, seen, received = (stack.folder / name for name in ("stack.json", "seen-secrets", "received"))
     description = stack.describe()
     description |= {
         "events_queue_url": record_events(stack, description["event_bus"]),
         "dump_command": [sys.executable, str(tools.ROOT / "infra" / "local" / "dump.py"), str(path)],
         # The end-to-end tests note there, one a line, what must not be found in the dump.
         "seen_secrets": str(seen),
+        # And there, what the stack answered them and must not hold a secret either.
+        "received": str(received),
     }
     seen.write_text("")
+    received.write_text("")
     path.write_text(json.dumps(description, indent=2))
     return path
 

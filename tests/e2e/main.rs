@@ -5,8 +5,14 @@
 //! an OAuth client and accounts of its own, so that all run at once. Time here is real; where a
 //! story waits, it waits for something to be so, up to a deadline.
 
+mod attacks;
+mod browser;
 mod flow;
 mod identity;
 mod isolation;
 mod refresh;
+mod scripts;
+mod site;
 mod stack;
+mod walks;
+mod windows;

@@ -36,6 +36,7 @@ pub(crate) struct Described {
     pub(crate) events_queue_url: String,
     dump_command: Vec<String>,
     seen_secrets: PathBuf,
+    received: PathBuf,
 }
 
 /// The stack that the end-to-end tests used.
@@ -56,9 +57,20 @@ pub(crate) struct Dump {
     queues: BTreeMap<String, Vec<String>>,
     /// Lines, by the log group's name; the emulator's own under its file's.
     pub(crate) logs: BTreeMap<String, Vec<String>>,
+    /// What the stories were answered, other than what had to hand them a secret.
+    #[serde(skip)]
+    pub(crate) received: Vec<Received>,
     /// Secrets of the flows that were half-way, as far as only their browser knew them.
     #[serde(skip)]
     unfinished: Vec<Secret>,
+}
+
+/// An answer's body.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Received {
+    /// Method, path and status.
+    pub(crate) of: String,
+    pub(crate) body: String,
 }
 
 /// How many sealed values each table holds at least, or a search of it would prove little: those
@@ -85,6 +97,11 @@ pub(crate) async fn dump() -> &'static Dump {
         assert!(run.status.success(), "the dump failed with {}", run.status);
         let mut dump: Dump = serde_json::from_slice(&run.stdout).expect("the dump is complete");
         dump.unfinished = unfinished.finish().await;
+        let received = std::fs::read_to_string(&STACK.received).expect("the noted answers");
+        let received = received.lines().map(serde_json::from_str);
+        dump.received = received
+            .collect::<Result<_, _>>()
+            .expect("the notes are JSON");
         for (table, least) in SEALED {
             let items = &dump.tables[&STACK.tables[table]];
             let sealed: usize = items.iter().map(sealed_values).sum();
@@ -220,8 +237,11 @@ impl Dump {
                     .iter()
                     .map(move |text| (place, searcher.in_bytes(text.as_bytes())))
             });
+        let answers = self.received.iter();
+        let answers = answers.map(|one| (&one.of, searcher.in_bytes(one.body.as_bytes())));
         items
             .chain(texts)
+            .chain(answers)
             .flat_map(|(place, found)| {
                 found
                     .into_iter()

@@ -1,5 +1,5 @@
-//! What the deployed stack still holds once the end-to-end tests have used it: no secret, one
-//! event a change, no job that failed, one log line a request.
+//! What the deployed stack still holds once the end-to-end tests have used it, and what it has
+//! answered them: no secret, one event a change, no job that failed, one log line a request.
 //!
 //! Cargo runs test targets in the order of their names, so this one comes after `e2e`. What it
 //! looks at is what those stories left, and a few flows that it leaves half-way itself; without
@@ -7,7 +7,7 @@
 
 mod evidence;
 mod search;
-#[path = "../e2e/stack.rs"]
+#[path = "../e2e/stack/mod.rs"]
 #[expect(
     dead_code,
     reason = "the stories' harness can do more than is needed here"
@@ -49,6 +49,17 @@ async fn h40_h81_no_table_queue_or_log_holds_a_secret_in_any_encoding() {
         .collect();
     assert!(!keys.is_empty(), "the stories noted no API key");
 
+    let refused = |page: bool| {
+        let refusals = dump.received.iter();
+        refusals
+            .filter(|one| one.body.contains("<h1>") == page)
+            .count()
+    };
+    assert!(
+        refused(true) >= 50 && refused(false) >= 50,
+        "the stories were refused hardly anything"
+    );
+
     // Of an API key the hash is kept. Found as bytes and as hex, it shows that this search of
     // this dump finds what is there.
     let hashes: Vec<_> = keys
@@ -71,6 +82,21 @@ async fn h40_h81_no_table_queue_or_log_holds_a_secret_in_any_encoding() {
         found.len(),
         found.join("\n")
     );
+}
+
+/// The stack is told to log everything. At TRACE the Lambda runtime logs whole requests, and the
+/// SDKs whole bodies, so a release has that level no more.
+#[tokio::test]
+async fn h81_told_to_trace_the_functions_log_down_to_debug_and_no_further() {
+    let logs = &dump().await.logs;
+    for (name, group) in &STACK.log_groups {
+        let lines = logs[group].iter().filter_map(|line| parsed(line));
+        let levels: BTreeSet<_> = lines
+            .filter_map(|line| line["level"].as_str().map(str::to_owned))
+            .collect();
+        assert!(levels.contains("DEBUG"), "{name}: {levels:?}");
+        assert!(!levels.contains("TRACE"), "{name}: {levels:?}");
+    }
 }
 
 #[tokio::test]

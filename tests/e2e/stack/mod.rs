@@ -1,9 +1,9 @@
 //! The harness: one workspace of the deployed stack.
 
+mod answer;
+
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::Write as _;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,19 @@ use testkit::fake_as::{Client, FakeAsControl, Redirects, consent};
 use testkit::loopback;
 use tokio::sync::{RwLock, RwLockWriteGuard};
 
+pub(crate) use answer::Answer;
+use answer::{append, send};
+
 /// What `make test` says about the stack it deployed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Described {
-    public_url: String,
-    issuer_url: String,
+    pub(crate) public_url: String,
+    pub(crate) issuer_url: String,
     pub(crate) provider_url: String,
     pub(crate) functions: BTreeMap<String, String>,
     pub(crate) ministack_pid: u32,
     seen_secrets: String,
+    received: String,
 }
 
 /// The stack under test.
@@ -46,7 +50,7 @@ pub(crate) const RETURN: &str = "http://127.0.0.1:9/return";
 pub(crate) struct Workspace {
     pub(crate) id: String,
     pub(crate) key: String,
-    client_id: String,
+    pub(crate) client_id: String,
     client_secret: String,
     http: reqwest::Client,
     pub(crate) provider: FakeAsControl,
@@ -70,12 +74,10 @@ impl Workspace {
             http: loopback::client(),
             provider,
         };
-        let admin = workspace.admin().await;
-        let app = json!({"name": "Shop", "return_urls": [RETURN]});
         workspace
-            .call(Method::PUT, "/v1/apps/shop", &admin, Some(app))
-            .await
-            .expect(201);
+            .register("shop", json!({"name": "Shop", "return_urls": [RETURN]}))
+            .await;
+        let admin = workspace.admin().await;
         let key = json!({"name": "backend"});
         let key = workspace
             .call(Method::POST, "/v1/apps/shop/keys", &admin, Some(key))
@@ -83,6 +85,14 @@ impl Workspace {
         workspace.key = key.expect(201).text("key");
         see(&workspace.key);
         workspace
+    }
+
+    /// Registers an app, or says anew how it is.
+    pub(crate) async fn register(&self, app: &str, body: Value) {
+        let admin = self.admin().await;
+        let path = format!("/v1/apps/{app}");
+        let answer = self.call(Method::PUT, &path, &admin, Some(body)).await;
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
     }
 
     /// A token of the platform's issuer. Members of `mint` override what is usual.
@@ -169,7 +179,11 @@ impl Workspace {
 
     /// A connector. Answers its id.
     pub(crate) async fn connector(&self, name: &str, scopes: &[&str]) -> String {
-        let body = self.connector_body(name, scopes);
+        self.connector_of(self.connector_body(name, scopes)).await
+    }
+
+    /// A connector that is as the body says.
+    pub(crate) async fn connector_of(&self, body: Value) -> String {
         let admin = self.admin().await;
         let made = self
             .call(Method::POST, "/v1/connectors", &admin, Some(body))
@@ -195,27 +209,52 @@ impl Workspace {
         format!("{user}@{}", self.id)
     }
 
-    /// A user's flow from the start to the return URL: the completion code.
-    pub(crate) async fn authorize(&self, user: &str, account: &str, connector: &str) -> String {
+    /// A user begins a flow. Answers the connect link.
+    pub(crate) async fn begin(&self, user: &str, connector: &str) -> String {
         let begin = json!({"connector_id": connector, "return_url": RETURN});
-        let jwt = self.user(user).await;
+        self.begin_as(&self.user(user).await, begin).await
+    }
+
+    /// As [`Workspace::begin`], for the user of a token and with the whole body.
+    pub(crate) async fn begin_as(&self, jwt: &str, begin: Value) -> String {
         let begun = self
-            .call(Method::POST, "/v1/me/connections", &jwt, Some(begin))
+            .call(Method::POST, "/v1/me/connections", jwt, Some(begin))
             .await;
         let link = begun.expect(201).text("connect_url");
         see(link.rsplit('/').next().unwrap());
-        let away = send(self.http.get(&link)).await.expect(303);
+        link
+    }
+
+    /// A browser follows a connect link.
+    pub(crate) async fn follow(&self, link: &str) -> Away {
+        let away = send(self.http.get(link)).await.expect(303);
         let cookie = away.cookie();
         see(cookie.split('=').nth(1).unwrap());
-        let callback = consent(&away.headers["location"], account).await;
-        let back = send(self.http.get(callback).header("cookie", cookie))
-            .await
-            .expect(303);
-        let location = url::Url::parse(&back.headers["location"]).unwrap();
-        let params: BTreeMap<_, _> = location.query_pairs().into_owned().collect();
-        assert_eq!(params["status"], "authorized", "{location}");
-        see(&params["code"]);
-        params["code"].clone()
+        Away {
+            authorize_url: away.headers["location"].clone(),
+            cookie,
+        }
+    }
+
+    /// A browser opens an address, with the cookies that it has.
+    pub(crate) async fn open(&self, url: &str, cookies: &[&str]) -> Answer {
+        let request = self.http.get(url);
+        let request = match cookies {
+            [] => request,
+            cookies => request.header("cookie", cookies.join("; ")),
+        };
+        send(request).await
+    }
+
+    /// A user's flow from the start to the return URL: the completion code.
+    pub(crate) async fn authorize(&self, user: &str, account: &str, connector: &str) -> String {
+        let away = self.follow(&self.begin(user, connector).await).await;
+        let callback = consent(&away.authorize_url, account).await;
+        let back = self.open(&callback, &[&away.cookie]).await.expect(303);
+        let told = back.told();
+        assert_eq!(told["status"], "authorized", "{told:?}");
+        see(&told["code"]);
+        told["code"].clone()
     }
 
     /// Completes a flow as a user.
@@ -270,6 +309,12 @@ impl Workspace {
         (answer.status == 200).then(|| answer.text("sub"))
     }
 
+    /// How many codes this workspace's client tried to redeem at the provider.
+    pub(crate) async fn redemptions(&self) -> u64 {
+        let counters = self.provider.counters().await;
+        counters.client(&self.client_id).redemptions()
+    }
+
     /// How often the live grant of a user's account was refreshed.
     pub(crate) async fn refreshes(&self, user: &str) -> u64 {
         let account = self.account(user);
@@ -279,72 +324,20 @@ impl Workspace {
     }
 }
 
-/// One answer.
+/// A browser that was sent to the provider.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Value,
+pub(crate) struct Away {
+    pub(crate) authorize_url: String,
+    /// The flow's cookie, name and value.
+    pub(crate) cookie: String,
 }
 
-impl Answer {
-    /// This answer, if it has the status.
-    #[track_caller]
-    pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
-    /// Fails unless this is a problem with the status and code.
-    #[track_caller]
-    pub(crate) fn problem(self, status: u16, code: &str) -> Self {
-        assert_eq!(
-            (self.status, &self.body["code"]),
-            (status, &json!(code)),
-            "{self:?}"
-        );
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        self
-    }
-
-    /// A member of the body that is a string.
-    #[track_caller]
-    pub(crate) fn text(&self, member: &str) -> String {
-        self.body[member]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {member}: {self:?}"))
-            .into()
-    }
-
-    #[track_caller]
-    fn cookie(&self) -> String {
-        self.headers["set-cookie"]
-            .split(';')
-            .next()
-            .unwrap()
-            .to_owned()
-    }
-}
-
-async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the stack answers");
-    let status = response.status().as_u16();
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| {
-            (
-                name.to_string(),
-                value.to_str().unwrap_or_default().to_owned(),
-            )
-        })
-        .collect();
-    let body = response.bytes().await.expect("a whole answer");
-    let text = || json!(String::from_utf8_lossy(&body));
-    Answer {
-        status,
-        headers,
-        body: serde_json::from_slice(&body).unwrap_or_else(|_| text()),
+impl Away {
+    /// The flow's state.
+    pub(crate) fn state(&self) -> String {
+        let url = url::Url::parse(&self.authorize_url).expect("a redirect has a URL");
+        let state = url.query_pairs().find(|(name, _)| name == "state");
+        state.expect("a flow has a state").1.into_owned()
     }
 }
 
@@ -361,22 +354,17 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < within, "{what}: not within {within:?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
 /// Remembers a secret for the search that follows these tests.
 pub(crate) fn see(secret: &str) {
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(&STACK.seen_secrets)
-        .expect("secrets can be noted");
-    writeln!(file, "{secret}").expect("secrets can be noted");
+    append(&STACK.seen_secrets, secret);
 }
 
 /// Differs from process to process and call to call.
-fn random() -> String {
+pub(crate) fn random() -> String {
     let draw = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", draw(), draw())
 }
