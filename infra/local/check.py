@@ -22,6 +22,10 @@ TEMPLATE = tools.ROOT / "infra" / "template.yaml"
 OPEN_ROUTES = {
     "GET /connect/{ticket}",
     "GET /oauth/callback/{connector_id}",
+    "POST /oauth/callback/{connector_id}",
+    "GET /oauth/confirm",
+    "GET /oauth/finish",
+    "POST /oauth/confirm",
     "POST /v1/tokens",
     "GET /v1/users/{user_id}/connections",
     "DELETE /v1/users/{user_id}/connections/{connector_id}",

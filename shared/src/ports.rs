@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::domain::app::{ApiKey, App};
 use crate::domain::connection::{Connection, ConnectionKey, Lease, RevocationOutcome};
 use crate::domain::connector::Connector;
+use crate::domain::ending::Ending;
 use crate::domain::event::Event;
 use crate::domain::health::{Breaker, Health, Tally};
 use crate::domain::ids::{
@@ -147,11 +148,12 @@ pub trait Sessions: Send + Sync {
     /// Consumes the ticket: from `Started` with this ticket to `Redirected`. `false` when the
     /// session is not there any more, in another stage, or has another ticket (H-04). A session
     /// that is at this very `to` already was moved there by an earlier try of the same call,
-    /// because nobody else can name the hashes in it: `true`.
+    /// because nobody else can name the hashes in it: `true`. `cookie` is the browser's.
     async fn redirect(
         &self,
         id: &SessionId,
         ticket: &SecretHash,
+        cookie: &SecretHash,
         to: &Redirected,
     ) -> Result<bool, StoreError>;
     /// Consumes the state: from `Redirected` with this state to `Returned`, to be completed
@@ -171,8 +173,9 @@ pub trait Sessions: Send + Sync {
         id: &SessionId,
         completion: &SecretHash,
     ) -> Result<bool, StoreError>;
-    /// Ends a session from any stage but `Completed`, erasing what it holds.
-    async fn end(&self, id: &SessionId) -> Result<(), StoreError>;
+    /// Ends a session from any stage but `Completed` and `Ended`, erasing what it holds but the
+    /// browser's cookie.
+    async fn end(&self, id: &SessionId, ending: Ending) -> Result<(), StoreError>;
 }
 
 /// What [`Connections::acquire_lease`] found.

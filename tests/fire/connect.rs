@@ -11,10 +11,14 @@ use oauth_complete::{State, router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::crypto::hash::{hash, random_id, random_secret};
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use shared::domain::provider::ResponseMode;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, CODE_LIFETIME, Returned, SessionToken, Stage};
+use shared::domain::session::{
+    AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage,
+};
 use shared::ports::SessionField;
 use shared::runtime::lambda;
 use shared::runtime::wiring::Wiring;
@@ -131,6 +135,12 @@ async fn wait_for(
         issuer: None,
         iss_promised: false,
         return_url: plan.return_url.clone(),
+        response_mode: ResponseMode::Query,
+        display: Display::Redirect,
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now.before(Duration::from_secs(1)),
         expires_at: now.after(CODE_LIFETIME),

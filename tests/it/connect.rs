@@ -192,10 +192,13 @@ async fn c3_a_callback_one_second_late_is_refused_and_the_code_not_redeemed() {
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
     let callback = world.consent(&authorize_url, "alice").await;
     world.pass(600);
+    let late = world.send(Call::get(&callback).cookie(&cookie)).await;
+    let expired = format!("{RETURN}?status=expired&code=session_expired");
+    assert_eq!(late.expect_status(303).location(), expired);
     world
         .send(Call::get(&callback).cookie(&cookie))
         .await
-        .expect_status(410);
+        .expect_status(409);
     assert_eq!(world.provider.counters().total.token, 0);
 }
 
@@ -588,7 +591,7 @@ async fn c12_a_grant_without_refresh_token_is_connected_and_ends_with_its_access
     );
 }
 
-fn state_of(authorize_url: &str) -> String {
+pub(crate) fn state_of(authorize_url: &str) -> String {
     let url = url::Url::parse(authorize_url).unwrap();
     let state = url.query_pairs().find(|(name, _)| name == "state");
     state.expect("a state").1.into_owned()

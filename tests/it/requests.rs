@@ -16,7 +16,7 @@ use shared::refresh::Admitted;
 use shared::storage::DynamoStore;
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
-use testkit::fake_as::{Behaviour, When};
+use testkit::fake_as::{Behaviour, When, consent_by_form};
 
 use crate::tidy::source::read;
 use crate::world::{Call, RETURN, World};
@@ -252,6 +252,82 @@ async fn a_flow_costs_what_the_table_says() {
         ],
         "disconnect"
     );
+}
+
+#[tokio::test]
+async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let app = json!({"name": "Shop", "return_urls": [RETURN], "completion": "screen"});
+    let put = Call::put("/v1/apps/shop").admin_of("acme").json(&app);
+    world.send(put).await.expect_status(200);
+    let connector = world.connector(&["read"]).await;
+    for decision in ["connect", "cancel"] {
+        let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
+        let callback = world.consent(&authorize_url, "alice").await;
+        let back = world.send(Call::get(&callback).cookie(&cookie)).await;
+        counted.requests();
+        let show = back.location();
+        let show = Call::get(show.strip_prefix(crate::world::API).unwrap());
+        world.send(show.cookie(&cookie)).await.expect_status(200);
+        assert_eq!(counted.requests(), ["GetItem"; 3], "the page");
+
+        let code = &back.location_params()["code"];
+        let press = Call::post("/oauth/confirm").form(&[("code", code), ("decision", decision)]);
+        world.send(press.cookie(&cookie)).await.expect_status(303);
+        let expected = match decision {
+            "connect" => &[
+                "GetItem",
+                "GetItem",
+                "GetItem",
+                "UpdateItem",
+                "GetItem",
+                "TransactWriteItems",
+                "DeleteItem",
+            ][..],
+            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem"],
+        };
+        assert_eq!(counted.requests(), expected, "{decision}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_page_in_a_popup_costs_one_read() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    let body = json!({"connector_id": connector, "return_url": RETURN, "display": "popup"});
+    let begin = Call::post("/v1/me/connections").user("alice").json(&body);
+    let link = world.send(begin).await.text("connect_url");
+    let link = link.strip_prefix(crate::world::API).unwrap();
+    let (authorize_url, cookie) = world.follow(link).await;
+    let callback = world.consent(&authorize_url, "alice").await;
+    let back = world.send(Call::get(&callback).cookie(&cookie)).await;
+    counted.requests();
+    let page = back.location();
+    let page = Call::get(page.strip_prefix(crate::world::API).unwrap());
+    world.send(page.cookie(&cookie)).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"]);
+}
+
+#[tokio::test]
+async fn a_posted_callback_costs_one_read_more() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let mut body = world.connector_body(&["read"]);
+    body["config"]["response_mode"] = json!("form_post");
+    let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
+    let connector = world.send(create).await.text("id");
+    let (authorize_url, _) = world.follow(&world.begin("alice", &connector).await).await;
+    let (path, fields) = consent_by_form(&authorize_url, "alice").await;
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    counted.requests();
+    let post = Call::post(path.strip_prefix(crate::world::API).unwrap()).form(&fields);
+    world.send(post).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"]);
 }
 
 #[tokio::test]

@@ -178,6 +178,7 @@ fn nobody() -> IdentityRules {
             app: claim(),
             role: claim(),
             plan: claim(),
+            label: claim(),
         },
         plans: PlanGate::new(vec![claim()], claim()).expect("the one plan"),
     }

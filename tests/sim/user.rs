@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use shared::crypto::hash::random_id;
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::{Change, ConnectionRef};
 use shared::domain::ids::{ConnectionId, SessionId};
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::provider::ResponseMode;
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::token::Validity;
 use shared::events::connection_event;
 use shared::ports::{
@@ -151,6 +153,12 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
+        response_mode: ResponseMode::Query,
+        display: Display::Redirect,
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now,
         expires_at: now.after(Duration::from_secs(600)),

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::address::AddressRules;
-use shared::domain::app::App;
+use shared::domain::app::{AccountChange, App, Completion};
 use shared::domain::ids::AppId;
 use shared::domain::time::Timestamp;
 use shared::http::identity::Admin;
@@ -25,6 +25,10 @@ const MAX_URL: usize = 2048;
 pub(crate) struct Put {
     name: String,
     return_urls: Vec<String>,
+    #[serde(default)]
+    completion: Completion,
+    #[serde(default)]
+    account_change: AccountChange,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,7 +36,8 @@ struct View<'a> {
     id: &'a AppId,
     name: &'a str,
     return_urls: Vec<&'a str>,
-    completion: &'static str,
+    completion: Completion,
+    account_change: AccountChange,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -49,6 +54,8 @@ pub(crate) async fn put(
     let app = App {
         name: input::name(&body.name)?,
         return_urls: return_urls(&body.return_urls, state.address_rules)?,
+        completion: body.completion,
+        account_change: body.account_change,
         created_at: before.as_ref().map_or(now, |before| before.created_at),
         updated_at: now,
         workspace: admin.workspace,
@@ -86,7 +93,8 @@ fn respond_with(status: StatusCode, app: &App) -> Response {
         id: &app.id,
         name: &app.name,
         return_urls: app.return_urls.iter().map(Url::as_str).collect(),
-        completion: "app",
+        completion: app.completion,
+        account_change: app.account_change,
         created_at: app.created_at,
         updated_at: app.updated_at,
     };

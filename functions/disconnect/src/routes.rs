@@ -27,15 +27,10 @@ pub(crate) async fn by_user(
     user: User,
     PathIds(connector): PathIds<ConnectorId>,
 ) -> Result<Response, Problem> {
-    let User {
-        workspace,
-        app,
-        user,
-    } = user;
     let key = ConnectionKey {
-        workspace,
-        app,
-        user,
+        workspace: user.workspace,
+        app: user.app,
+        user: user.user,
         connector,
     };
     Ok(answer(&disconnect(&state, &key).await?))

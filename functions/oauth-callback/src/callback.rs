@@ -1,56 +1,31 @@
-//! `GET /oauth/callback/{connector_id}`: a ladder of checks, cheapest first. Nothing leaves and
+//! `/oauth/callback/{connector_id}`: a ladder of checks, cheapest first. Nothing leaves and
 //! nothing is stored before the last of them.
 
 use axum::extract::{self, Path};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::HeaderMap;
 use shared::crypto::hash::{hash, matches, random_secret};
-use shared::domain::ids::SessionId;
+use shared::domain::app::Completion;
+use shared::domain::ending::Ending;
+use shared::domain::provider::ResponseMode;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
-    AuthorizationSession, CODE_LIFETIME, Redirected, Returned, SessionToken, Stage, cookie_name,
+    AuthorizationSession, CODE_LIFETIME, Display, Redirected, Returned, SessionToken, Stage,
 };
-use shared::http::page::{self, FlowCookie, Page, unavailable};
-use shared::http::problem::{OutcomeName, Problem};
+use shared::http::page::{
+    self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, same_browser,
+    unavailable,
+};
+use shared::http::problem::Problem;
 use shared::http::request::Query;
 use shared::ports::SessionField;
-use url::Url;
 
 use crate::State;
+use crate::finish::finish_url;
 
 /// KMS encrypts at most this many bytes; no provider's code comes near.
 const MAX_CODE: usize = 4096;
 
-const NOT_OURS: Page = Page {
-    status: StatusCode::BAD_REQUEST,
-    code: "callback_invalid",
-    title: "This page cannot be used",
-    text: "It does not belong to a connect flow that is under way. Go back to the app and press Connect again.",
-};
-const ALREADY_USED: Page = Page {
-    status: StatusCode::CONFLICT,
-    code: "callback_replayed",
-    title: "This step is already done",
-    text: "Nothing more happens here. Go back to the app to see whether your account is connected.",
-};
-const EXPIRED: Page = Page {
-    status: StatusCode::GONE,
-    code: "session_expired",
-    title: "That took too long",
-    text: "A connect flow is open for ten minutes. Go back to the app and press Connect again.",
-};
-const OTHER_BROWSER: Page = Page {
-    status: StatusCode::FORBIDDEN,
-    code: "browser_mismatch",
-    title: "This is not the browser you started in",
-    text: "For your safety a connect flow ends in the browser it began in. Go back to the app and press Connect again.",
-};
-const MIXED_UP: Page = Page {
-    status: StatusCode::BAD_REQUEST,
-    code: "mixup_suspected",
-    title: "The answer came from somewhere else",
-    text: "It is not from the provider you were sent to, so nothing was connected. Go back to the app and press Connect again.",
-};
 pub(crate) async fn callback(
     extract::State(state): extract::State<State>,
     Path(connector): Path<String>,
@@ -58,48 +33,86 @@ pub(crate) async fn callback(
     query: Result<Query, Problem>,
 ) -> Result<Response, Page> {
     // A parameter that comes twice is an attack or a broken provider.
-    let query = query.map_err(|_| NOT_OURS)?;
-    // Only the code flow: tokens never travel through a browser (H-12).
-    if ["access_token", "id_token", "token"]
-        .iter()
-        .any(|name| query.get(name).is_some())
-    {
-        return Err(NOT_OURS);
+    let params = query.map_err(|_| NOT_OURS)?;
+    let answer = Answer::read(&state, &connector, params, ResponseMode::Query).await?;
+    climb(&state, &headers, answer).await
+}
+
+/// A provider's answer, and the flow whose state it carries.
+pub(crate) struct Answer {
+    pub(crate) session: AuthorizationSession,
+    pub(crate) token: SessionToken,
+    pub(crate) params: Query,
+}
+
+impl Answer {
+    /// Finds the flow of an answer that came to this connector's path in this way.
+    pub(crate) async fn read(
+        state: &State,
+        connector: &str,
+        params: Query,
+        mode: ResponseMode,
+    ) -> Result<Self, Page> {
+        // Only the code flow: tokens never travel through a browser (H-12).
+        let tokens = ["access_token", "id_token", "token"];
+        if tokens.iter().any(|name| params.get(name).is_some()) {
+            return Err(NOT_OURS);
+        }
+        let token = params
+            .get("state")
+            .and_then(SessionToken::parse)
+            .ok_or(NOT_OURS)?;
+        let session = state
+            .sessions
+            .session(&token.session)
+            .await
+            .map_err(unavailable)?
+            .ok_or(NOT_OURS)?;
+        // Path context: a code of one connector cannot be walked into another's flow (H-06).
+        if session.connector.as_str() != connector {
+            return Err(NOT_OURS);
+        }
+        // A code comes in the way that was asked for. An error may come in the query all the
+        // same: that is what a provider falls back to that does not know the mode (H-13).
+        let may_differ = mode == ResponseMode::Query && params.get("code").is_none();
+        if session.response_mode != mode && !may_differ {
+            return Err(NOT_OURS);
+        }
+        Ok(Self {
+            session,
+            token,
+            params,
+        })
     }
-    let token = query
-        .get("state")
-        .and_then(SessionToken::parse)
-        .ok_or(NOT_OURS)?;
-    let session = state
-        .sessions
-        .session(&token.session)
-        .await
-        .map_err(unavailable)?
-        .ok_or(NOT_OURS)?;
-    // Path context: a code of one connector cannot be walked into another's flow (H-06).
-    if session.connector.as_str() != connector {
-        return Err(NOT_OURS);
-    }
+}
+
+/// The ladder.
+pub(crate) async fn climb(
+    state: &State,
+    headers: &HeaderMap,
+    answer: Answer,
+) -> Result<Response, Page> {
+    let Answer {
+        session,
+        token,
+        params,
+    } = answer;
     let redirected = expecting(&session, &token)?;
-    if session.is_expired(state.clock.now()) {
-        return Err(EXPIRED);
-    }
     // The browser that was sent away is the one that comes back (H-03).
-    let cookie = flow_cookie(&headers, &session.id).ok_or(OTHER_BROWSER)?;
-    if !matches(&cookie, &redirected.cookie) {
-        return Err(OTHER_BROWSER);
+    same_browser(headers, &session)?;
+    if session.is_expired(state.clock.now()) {
+        return end(state, &session, Ending::Expired).await;
     }
     // The issuer, for errors too, by plain comparison (RFC 9207 section 2.4, H-07).
-    if !issuer_matches(&session, query.get("iss")) {
+    if !issuer_matches(&session, params.get("iss")) {
         tracing::warn!(session.id = %session.id, connector.id = %session.connector, "mixup_suspected");
-        state.sessions.end(&session.id).await.map_err(unavailable)?;
-        return Err(MIXED_UP);
+        let ended = state.sessions.end(&session.id, Ending::MixedUp).await;
+        return Err(ended.map_or_else(unavailable, |()| MIXED_UP));
     }
-    if let Some(error) = query.get("error") {
-        state.sessions.end(&session.id).await.map_err(unavailable)?;
-        return Ok(refused(&session, error));
+    if let Some(error) = params.get("error") {
+        return end(state, &session, refused(error)).await;
     }
-    let code = query
+    let code = params
         .get("code")
         .filter(|code| (1..=MAX_CODE).contains(&code.len()));
     let code = Secret::new(code.ok_or(NOT_OURS)?);
@@ -128,15 +141,17 @@ pub(crate) async fn callback(
     if !arrived.map_err(unavailable)? {
         return Err(ALREADY_USED);
     }
-    Ok(back_to_app(
-        &session,
-        "authorized",
-        completion.to_secret().expose(),
-    ))
+    Ok(match session.completion {
+        Completion::App => depart(state, &session, &Told::Authorized(&completion)),
+        Completion::Screen => {
+            let location = page::confirm_url(&state.public_url, &completion);
+            page::redirect(&location, &FlowCookie::Keep)
+        }
+    })
 }
 
 /// What the session expects of this callback, if it waits for one with this state.
-fn expecting<'a>(
+pub(crate) fn expecting<'a>(
     session: &'a AuthorizationSession,
     token: &SessionToken,
 ) -> Result<&'a Redirected, Page> {
@@ -145,24 +160,11 @@ fn expecting<'a>(
             Ok(redirected)
         }
         Stage::Redirected(_) | Stage::Started { .. } => Err(NOT_OURS),
-        Stage::Returned(_) | Stage::Exchanging { .. } | Stage::Completed { .. } | Stage::Ended => {
-            Err(ALREADY_USED)
-        }
+        Stage::Returned(_)
+        | Stage::Exchanging { .. }
+        | Stage::Completed { .. }
+        | Stage::Ended(_) => Err(ALREADY_USED),
     }
-}
-
-/// The flow's cookie; `None` when it is absent or comes twice.
-fn flow_cookie(headers: &HeaderMap, session: &SessionId) -> Option<Secret> {
-    let name = cookie_name(session);
-    let mut values = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(known, _)| *known == name);
-    let value = values.next().map(|(_, value)| Secret::new(value));
-    value.filter(|_| values.next().is_none())
 }
 
 fn issuer_matches(session: &AuthorizationSession, iss: Option<&str>) -> bool {
@@ -175,23 +177,33 @@ fn issuer_matches(session: &AuthorizationSession, iss: Option<&str>) -> bool {
 }
 
 /// The provider's own words are mapped and never passed on (H-09).
-fn refused(session: &AuthorizationSession, error: &str) -> Response {
+fn refused(error: &str) -> Ending {
     match error {
-        "access_denied" => back_to_app(session, "denied", "access_denied"),
-        "temporarily_unavailable" | "server_error" => {
-            back_to_app(session, "failed", "provider_unavailable")
-        }
-        _ => back_to_app(session, "failed", "provider_refused"),
+        "access_denied" => Ending::Denied,
+        "temporarily_unavailable" | "server_error" => Ending::ProviderUnavailable,
+        _ => Ending::ProviderRefused,
     }
 }
 
-/// 303 to the app, with our parameters and none of the provider's (H-08).
-fn back_to_app(session: &AuthorizationSession, status: &'static str, code: &str) -> Response {
-    let mut url: Url = session.return_url.clone();
-    url.query_pairs_mut()
-        .append_pair("status", status)
-        .append_pair("code", code);
-    let mut response = page::redirect(&url, &FlowCookie::Clear(&session.id));
-    response.extensions_mut().insert(OutcomeName(status));
-    response
+/// Ends the flow and tells the app.
+async fn end(
+    state: &State,
+    session: &AuthorizationSession,
+    ending: Ending,
+) -> Result<Response, Page> {
+    let ended = state.sessions.end(&session.id, ending).await;
+    ended.map_err(unavailable)?;
+    Ok(depart(state, session, &Told::Ended(ending)))
+}
+
+/// 303 to an address without the provider's code (H-08): the app's, or ours that ends a flow in
+/// a window of its own.
+fn depart(state: &State, session: &AuthorizationSession, told: &Told<'_>) -> Response {
+    match session.display {
+        Display::Redirect => leave(session, told, &FlowCookie::Clear(&session.id)),
+        Display::Popup => {
+            let location = finish_url(&state.public_url, session, told);
+            page::redirect(&location, &FlowCookie::Keep)
+        }
+    }
 }

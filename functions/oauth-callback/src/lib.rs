@@ -2,14 +2,17 @@
 //! that waits until the user who finished is proven to be the user who started (H-01).
 
 mod callback;
+mod finish;
+mod posted;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
 use shared::ports::{Clock, Entropy, KeyService, Sessions};
+use url::Url;
 
-/// What the route needs. Nothing in it can open what it seals.
+/// What the routes need. Nothing in it can open what it seals.
 #[derive(Clone)]
 pub struct State {
     /// Authorization sessions.
@@ -20,11 +23,17 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Where browsers reach the API.
+    pub public_url: Url,
 }
 
-/// The function's route.
+/// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/oauth/callback/{connector_id}", get(callback::callback))
+        .route(
+            "/oauth/callback/{connector_id}",
+            get(callback::callback).post(posted::posted),
+        )
+        .route("/oauth/finish", get(finish::finish))
         .with_state(state)
 }

@@ -14,6 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         keys: wiring.kms(),
         clock: Arc::clone(&wiring.clock),
         entropy: Arc::clone(&wiring.entropy),
+        public_url: wiring.config.public_url.clone(),
     };
     serve(with_telemetry(
         router(state),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use shared::crypto::hash::{random_fraction, random_id};
+use shared::domain::app::AccountChange;
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
+use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
 use shared::domain::refresh_policy::next_refresh;
@@ -15,7 +17,7 @@ use shared::http::problem::{Code, Problem};
 use shared::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
 
 use crate::State;
-use crate::complete::{Redemption, connection_key, connector_gone};
+use crate::redeem::{Failed, Redemption, connection_key, connector_gone};
 
 /// How long tokens that cannot be asked for again are offered to the table.
 const STORE_BUDGET: Duration = Duration::from_secs(4);
@@ -26,23 +28,30 @@ pub(crate) async fn connect(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: TokenAnswer,
-) -> Result<Connection, Problem> {
+) -> Result<Connection, Failed> {
     let now = state.clock.now();
     let started = state.clock.monotonic();
     loop {
-        let standing = read(state, &connection_key(session), started).await?;
+        let standing = read(state, &connection_key(session), started).await;
+        let standing = standing.map_err(|error| not_stored(error.into()))?;
         let write = write_of(state, session, redemption, &answer, standing, now);
-        if let Some(connected) = &write.replaces
-            && is_other_account(connected, &write.connection)
-        {
+        let replaced = write.replaces.as_ref();
+        let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
+        if replaced.is_some() && session.account_change == AccountChange::Refuse {
             revoke(state, &write.connection, now).await;
-            return Err(Problem::new(
+            return Err(Failed::over(
+                Ending::AccountMismatch,
                 Code::AccountMismatch,
                 "another account of the provider is connected here; disconnect it first",
             ));
         }
         match offer(state, &write, started).await {
             Ok(ConnectAnswer::Connected) => {
+                if let Some(other) = replaced {
+                    // Nobody uses the account that was connected before. Not sooner: until the
+                    // new one is stored, the old one is what works (C16).
+                    revoke(state, other, now).await;
+                }
                 state.publisher.publish(&write.event).await;
                 return Ok(write.connection);
             }
@@ -54,14 +63,15 @@ pub(crate) async fn connect(
             }
             Ok(ConnectAnswer::SessionGone) => {
                 revoke(state, &write.connection, now).await;
-                return Err(Problem::new(
+                return Err(Failed::over(
+                    Ending::Cancelled,
                     Code::Conflict,
                     "the flow was ended; start again",
                 ));
             }
             Err(error) => {
                 revoke(state, &write.connection, now).await;
-                return Err(error.into());
+                return Err(not_stored(error.into()));
             }
         }
     }
@@ -145,6 +155,11 @@ fn write_of(
     }
 }
 
+/// The code is spent, and what it brought could not be kept (C9).
+fn not_stored(problem: Problem) -> Failed {
+    Failed::Over(Ending::NotStored, problem)
+}
+
 /// A known account may not silently become another one (H-16).
 fn is_other_account(connected: &Connection, new: &Connection) -> bool {
     match (&connected.account, &new.account) {
@@ -157,11 +172,11 @@ async fn read(
     state: &State,
     key: &ConnectionKey,
     started: Duration,
-) -> Result<Option<Connection>, Problem> {
+) -> Result<Option<Connection>, StoreError> {
     loop {
         match state.connections.connection(key).await {
             Err(error) if may_retry(state, &error, started) => pause(state).await,
-            answer => return Ok(answer?),
+            answer => return answer,
         }
     }
 }
@@ -192,7 +207,7 @@ async fn pause(state: &State) {
         .await;
 }
 
-/// Nobody will ever have these tokens: the provider is told, in the background.
+/// Nobody has these tokens any more, or ever will: the provider is told, in the background.
 async fn revoke(state: &State, connection: &Connection, now: Timestamp) {
     let Some(sealed) = connection.sealed.clone() else {
         return;

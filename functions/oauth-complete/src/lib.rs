@@ -1,13 +1,15 @@
 //! The end of a connect flow: proves the user, redeems the code, stores the token set.
 
 mod complete;
+mod confirm;
 mod connect;
+mod redeem;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::post;
+use axum::routing::{get, post};
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
@@ -17,10 +19,10 @@ use shared::ports::{
 };
 use url::Url;
 
-/// What the route needs.
+/// What the routes need.
 #[derive(Clone)]
 pub struct State {
-    /// Connectors.
+    /// Apps and connectors.
     pub registry: Arc<dyn Registry>,
     /// Authorization sessions.
     pub sessions: Arc<dyn Sessions>,
@@ -54,9 +56,10 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's route.
+/// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/me/connections/complete", post(complete::complete))
+        .route("/oauth/confirm", get(confirm::show).post(confirm::decide))
         .with_state(state)
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::ids::{ConnectorId, SessionId};
-use shared::domain::session::{AuthorizationSession, SESSION_LIFETIME, SessionToken, Stage};
+use shared::domain::session::{
+    AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage,
+};
 use shared::domain::time::Timestamp;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
@@ -25,6 +27,8 @@ pub(crate) struct Begin {
     connector_id: ConnectorId,
     return_url: String,
     login_hint: Option<String>,
+    #[serde(default)]
+    display: Display,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +87,12 @@ pub(crate) async fn begin(
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,
         return_url,
+        response_mode: provider.authorize.response_mode.unwrap_or_default(),
+        display: body.display,
+        user_label: user.label,
+        completion: app.completion,
+        account_change: app.account_change,
+        cookie: None,
         login_hint,
         created_at: now,
         expires_at: now.after(SESSION_LIFETIME),

@@ -2,22 +2,14 @@
 
 use axum::extract::{self, Path};
 use axum::response::Response;
-use http::StatusCode;
 use shared::catalogue;
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::session::{AuthorizationSession, Redirected, SessionToken, Stage};
-use shared::http::page::{self, FlowCookie, Page, unavailable};
+use shared::http::page::{self, FlowCookie, LINK_USED, Page, unavailable};
 use shared::oauth::{AuthorizeRequest, authorize_url, pkce};
 use shared::ports::SessionField;
 
 use crate::State;
-
-const LINK_USED: Page = Page {
-    status: StatusCode::GONE,
-    code: "link_invalid",
-    title: "This link no longer works",
-    text: "A connect link works once and for ten minutes. Go back to the app and press Connect again.",
-};
 
 pub(crate) async fn redirect(
     extract::State(state): extract::State<State>,
@@ -55,13 +47,17 @@ pub(crate) async fn redirect(
     };
     let redirected = Redirected {
         state: hash(&state_token.secret),
-        cookie: hash(&cookie),
         verifier,
     };
     // The ticket is spent here. Of two browsers with the same link one gets past (H-04).
     let spent = state
         .sessions
-        .redirect(&session.id, &hash(&ticket.secret), &redirected)
+        .redirect(
+            &session.id,
+            &hash(&ticket.secret),
+            &hash(&cookie),
+            &redirected,
+        )
         .await;
     if !spent.map_err(unavailable)? {
         return Err(LINK_USED);
@@ -98,7 +94,7 @@ async fn live_session(state: &State, token: &SessionToken) -> Result<Authorizati
             | Stage::Returned(_)
             | Stage::Exchanging { .. }
             | Stage::Completed { .. }
-            | Stage::Ended => false,
+            | Stage::Ended(_) => false,
         })
         .ok_or(LINK_USED)
 }

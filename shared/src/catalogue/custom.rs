@@ -18,8 +18,8 @@ use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
     AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, Identity, Provider,
-    RefreshGrant, RefreshProfile, Revocation, RevocationShape, RevokedToken, Rotation,
-    TokenEndpointProfile, is_protocol_param,
+    RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationShape, RevokedToken,
+    Rotation, TokenEndpointProfile, is_protocol_param,
 };
 
 pub(super) const ID: &str = "custom";
@@ -90,6 +90,7 @@ pub(super) fn resolve(
             params: BTreeMap::new(),
             scope_separator: separator.into(),
             scope_param: "scope".into(),
+            response_mode: answers.response_mode(),
             pkce: answers.is("pkce", "s256"),
         },
         token: TokenEndpointProfile {
@@ -251,6 +252,12 @@ impl<'a> Answers<'a> {
             url: self.url("exchange_url")?,
             min_age: Duration::from_secs(min_age),
         }))
+    }
+
+    fn response_mode(&self) -> Option<ResponseMode> {
+        let modes = [ResponseMode::Query, ResponseMode::FormPost];
+        let told = self.text("response_mode")?;
+        modes.into_iter().find(|mode| mode.as_str() == told)
     }
 
     fn rotation(&self) -> Result<Rotation, ConfigError> {

@@ -52,6 +52,7 @@ fn authorize(template: &Template, blanks: &Blanks<'_>) -> Result<Authorize, Conf
         params: authorize.params.clone(),
         scope_separator: authorize.scope_separator.clone(),
         scope_param: authorize.scope_param.clone(),
+        response_mode: authorize.response_mode,
         pkce: authorize.pkce,
     })
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::provider::{
-    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, RevocationShape, RevokedToken,
+    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, ResponseMode, RevocationShape,
+    RevokedToken,
 };
 
 /// A catalogue file.
@@ -97,6 +98,9 @@ pub struct AuthorizeTemplate {
     /// What stands between scopes.
     #[serde(default = "space")]
     pub scope_separator: String,
+    /// How the answer comes back, if it has to be said.
+    #[serde(default)]
+    pub response_mode: Option<ResponseMode>,
     /// Whether PKCE is sent; off only where a provider rejects it.
     pub pkce: bool,
 }

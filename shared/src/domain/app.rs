@@ -1,5 +1,6 @@
 //! Apps of a workspace and the keys of their back ends.
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::ids::{ApiKeyId, AppId, WorkspaceId};
@@ -17,10 +18,36 @@ pub struct App {
     pub name: String,
     /// Where a connect flow may end. A return URL is matched exactly, never by prefix (H-10).
     pub return_urls: Vec<Url>,
+    /// How its flows are completed.
+    pub completion: Completion,
+    /// Whether reconnecting may bring another account.
+    pub account_change: AccountChange,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// Who proves that whoever finished a flow is whoever started it (H-01).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completion {
+    /// The app, with the JWT of the user who is signed in to it.
+    #[default]
+    App,
+    /// The user, on a page of ours that names who started; for apps that cannot make that call.
+    Screen,
+}
+
+/// What happens when a user reconnects with another account of the provider (H-16).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountChange {
+    /// The connected account stays.
+    #[default]
+    Refuse,
+    /// The new account takes its place.
+    Allow,
 }
 
 impl App {
@@ -137,6 +164,8 @@ mod tests {
             id: AppId::parse("shop").unwrap(),
             name: "Shop".into(),
             return_urls: vec![Url::parse("https://ok.example/done").unwrap()],
+            completion: Completion::App,
+            account_change: AccountChange::Refuse,
             created_at: at,
             updated_at: at,
         };

@@ -5,6 +5,7 @@ pub mod address;
 pub mod app;
 pub mod connection;
 pub mod connector;
+pub mod ending;
 pub mod event;
 pub mod handout;
 pub mod health;

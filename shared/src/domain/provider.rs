@@ -50,8 +50,32 @@ pub struct Authorize {
     pub scope_separator: String,
     /// The name of the parameter that carries the scopes. Slack's user token wants another.
     pub scope_param: String,
+    /// How the provider is asked to send the browser back; `None` to leave it at its default,
+    /// the query (OAuth 2.0 Multiple Response Type Encoding Practices section 2.1).
+    pub response_mode: Option<ResponseMode>,
     /// Whether PKCE with S256 is sent. Off only where a provider rejects it (H-05).
     pub pkce: bool,
+}
+
+/// How an authorization response travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the query of a GET.
+    #[default]
+    Query,
+    /// In the form of a POST (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}
+
+impl ResponseMode {
+    /// The value of `response_mode`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::FormPost => "form_post",
+        }
+    }
 }
 
 impl Authorize {
@@ -66,7 +90,7 @@ impl Authorize {
 /// RFC 7636, RFC 8707, RFC 9126, OpenID Connect) or of the token request. Not `request`: there
 /// are providers whose endpoints need one of another meaning.
 pub fn is_protocol_param(name: &str) -> bool {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 16] = [
         "client_assertion",
         "client_assertion_type",
         "client_id",
@@ -79,6 +103,7 @@ pub fn is_protocol_param(name: &str) -> bool {
         "refresh_token",
         "request_uri",
         "resource",
+        "response_mode",
         "response_type",
         "scope",
         "state",

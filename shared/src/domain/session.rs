@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::app::{AccountChange, Completion};
+use super::ending::Ending;
 use super::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
+use super::provider::ResponseMode;
 use super::secret::Secret;
 use super::time::Timestamp;
 
@@ -71,16 +75,41 @@ pub struct AuthorizationSession {
     pub issuer: Option<String>,
     /// Whether a callback without `iss` is refused (H-07).
     pub iss_promised: bool,
+    /// How the provider was asked to send the browser back: no other way is accepted (H-13).
+    pub response_mode: ResponseMode,
     /// Where the browser goes in the end.
     pub return_url: Url,
+    /// How the browser gets there.
+    pub display: Display,
+    /// What the user's JWT called them when the flow began, for people to read.
+    pub user_label: Option<String>,
+    /// How the flow is completed. As the app was set when it began: a change by an admin does
+    /// not change a flow under way.
+    pub completion: Completion,
+    /// Whether a connected account may become another one, kept alike (H-16).
+    pub account_change: AccountChange,
     /// Passed on to the provider.
     pub login_hint: Option<String>,
+    /// Of the cookie of the browser that was sent to the provider (H-03). Kept to the end, as
+    /// pages of ours may follow.
+    pub cookie: Option<SecretHash>,
     /// When the flow began.
     pub created_at: Timestamp,
     /// When the current stage ends. Checked here; the table's TTL only collects garbage.
     pub expires_at: Timestamp,
     /// How far the flow has come.
     pub stage: Stage,
+}
+
+/// Where a flow is shown, and so how it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Display {
+    /// In the app's own window, which is sent to the return URL.
+    #[default]
+    Redirect,
+    /// In a window that the app opened. Its end is told to the app's window.
+    Popup,
 }
 
 /// How far a flow has come. What exists only in one stage lives in it.
@@ -107,8 +136,8 @@ pub enum Stage {
         /// What came of it.
         connection: ConnectionId,
     },
-    /// Over without a connection: denied, refused or failed.
-    Ended,
+    /// Over without a connection. How it ended first stays.
+    Ended(Ending),
 }
 
 /// What is known while the browser is at the provider.
@@ -116,8 +145,6 @@ pub enum Stage {
 pub struct Redirected {
     /// Of the `state` parameter.
     pub state: SecretHash,
-    /// Of the browser's cookie (H-03).
-    pub cookie: SecretHash,
     /// The PKCE verifier, sealed for this session; `None` where the provider rejects PKCE.
     pub verifier: Option<Vec<u8>>,
 }
@@ -125,7 +152,7 @@ pub struct Redirected {
 /// What is known once the provider has sent the browser back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returned {
-    /// Of the completion code on the return URL.
+    /// Of the completion code: on the return URL, or on our own page's.
     pub completion: SecretHash,
     /// The authorization code, sealed for this session.
     pub code: Vec<u8>,
@@ -137,5 +164,40 @@ impl AuthorizationSession {
     /// Whether the stage's time is over at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
+    }
+}
+
+/// The most characters of a user's label.
+const MAX_USER_LABEL: usize = 100;
+
+/// What a claim calls a user, as it may stand on a page: without characters that are invisible
+/// or turn the direction of the text, by which one name can look like another.
+pub fn user_label(claim: &str) -> Option<String> {
+    let visible = claim
+        .chars()
+        .filter(|c| !c.is_control() && !is_invisible(*c));
+    let label: String = visible.take(MAX_USER_LABEL).collect();
+    let label = label.trim();
+    (!label.is_empty()).then(|| label.to_owned())
+}
+
+/// Zero-width, separating and bidirectional format characters (Unicode Standard Annex 9,
+/// section 2, and the general category Cf as far as it has no glyph).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a29_a_label_shows_what_it_says() {
+        let shown = |claim: &str| user_label(claim).unwrap_or_default();
+        assert_eq!(shown("  Zoë <b>  "), "Zoë <b>");
+        assert_eq!(shown("bob\u{202e}ecila\u{200b}\u{0}\r\n"), "bobecila");
+        assert_eq!(shown(&"x".repeat(300)).len(), MAX_USER_LABEL);
+        assert_eq!(user_label("\u{2066} \u{2069}"), None);
     }
 }

@@ -15,6 +15,7 @@ use crate::crypto::hash::hash;
 use crate::domain::app::{ApiKey, PresentedApiKey};
 use crate::domain::ids::{AppId, UserId, WorkspaceId};
 use crate::domain::plan::PlanGate;
+use crate::domain::session::user_label;
 use crate::ports::Registry;
 
 /// The names under which the platform's issuer puts its claims.
@@ -28,6 +29,8 @@ pub struct ClaimNames {
     pub role: String,
     /// The workspace's plan.
     pub plan: String,
+    /// What people call a user. Shown to the user, never trusted.
+    pub label: String,
 }
 
 /// What identity needs of a function's state.
@@ -134,6 +137,8 @@ pub struct User {
     pub app: AppId,
     /// The user.
     pub user: UserId,
+    /// What the token calls them, for people to read.
+    pub label: Option<String>,
 }
 
 impl<S> FromRequestParts<S> for User
@@ -159,10 +164,12 @@ where
         })?;
         let user = claims.get("sub").and_then(|sub| UserId::parse(sub).ok());
         let user = user.ok_or_else(|| unauthenticated("the token names no usable subject"))?;
+        let label = claims.get(&rules.claims.label).and_then(user_label);
         Ok(Self {
             workspace,
             app,
             user,
+            label,
         })
     }
 }

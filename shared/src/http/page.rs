@@ -1,15 +1,43 @@
-//! The few pages a browser sees when a connect flow ends with Grantry and not with the app.
+//! What a browser sees of Grantry: pages, redirects, and the cookie that ties a flow to the
+//! browser it began in.
+//!
+//! Pages are templates in `shared/templates`, compiled in; every value in them is escaped there.
+
+mod bounce;
+mod confirm;
+mod leave;
+mod notices;
+mod window;
 
 use std::fmt;
 
+use askama::Template;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::Url;
 
 use super::problem::{OutcomeName, Problem};
+use crate::crypto::hash::{digest_of, matches};
 use crate::domain::ids::SessionId;
 use crate::domain::secret::Secret;
-use crate::domain::session::{SESSION_LIFETIME, cookie_name};
+use crate::domain::session::{AuthorizationSession, SESSION_LIFETIME, cookie_name};
+
+pub use bounce::{BOUNCED, Bounce};
+pub use confirm::{Confirm, Wait, confirm_url};
+pub use leave::{Told, leave};
+pub use notices::*;
+
+/// The script of the page that ends a flow in a window of its own. It reads its data from the
+/// page and holds none.
+pub(crate) const HAND_OVER: &str = include_str!("../../templates/hand_over.js");
+
+/// The script of the page that sends a posted answer on.
+pub(crate) const SEND_ON: &str = include_str!("../../templates/send_on.js");
+
+/// The style of every page, as it stands in them.
+pub(crate) const STYLE: &str = include_str!("../../templates/page.css");
 
 /// Sets what every answer to a browser carries (H-08): it is not kept, tells nobody where it
 /// came from, runs nothing, is shown in no frame and stays on TLS.
@@ -17,7 +45,10 @@ pub fn harden(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, CSP),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (
@@ -29,10 +60,59 @@ pub fn harden(headers: &mut HeaderMap) {
     }
 }
 
-const CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// What a page may do, as its Content-Security-Policy says it. Style and script are named by
+/// their hashes; nothing else is loaded, and no frame shows it (A-22).
+#[derive(Clone, Copy, Debug, Default)]
+struct Policy<'a> {
+    /// The one script that runs, if any.
+    script: Option<&'a str>,
+    /// Where its form may go; browsers hold redirects after it to the same (CSP 3, `form-action`).
+    form_action: Option<&'a str>,
+}
 
-/// A page of ours. All its text is fixed: nothing a provider or a request said is ever in it
-/// (H-09).
+impl Policy<'_> {
+    fn header(self) -> HeaderValue {
+        let style = source(STYLE);
+        let script = self.script.map_or_else(|| "'none'".to_owned(), source);
+        let form_action = self.form_action.unwrap_or("'none'");
+        let policy = format!(
+            "default-src 'none'; style-src {style}; script-src {script}; \
+             frame-ancestors 'none'; base-uri 'none'; form-action {form_action}"
+        );
+        HeaderValue::from_str(&policy).expect("hashes and origins are ASCII")
+    }
+}
+
+/// The hash source of an inline style or script (CSP 3 section 2.3.1).
+fn source(text: &str) -> String {
+    format!(
+        "'sha256-{}'",
+        BASE64_STANDARD.encode(digest_of(text.as_bytes()))
+    )
+}
+
+/// An answer with a page.
+fn answer(
+    status: StatusCode,
+    outcome: &'static str,
+    page: &impl Template,
+    policy: Policy<'_>,
+) -> Response {
+    let html = page.render().expect("a template writes to memory");
+    let mut response = (status, html).into_response();
+    let headers = response.headers_mut();
+    harden(headers);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy.header());
+    response.extensions_mut().insert(OutcomeName(outcome));
+    response
+}
+
+/// A page that only says something. All its text is fixed: nothing a provider or a request said
+/// is ever in it (H-09).
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
     /// The HTTP status.
@@ -45,24 +125,16 @@ pub struct Page {
     pub text: &'static str,
 }
 
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice {
+    page: Page,
+}
+
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let body = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-             <title>{title}</title><style>{STYLE}</style></head>\
-             <body><main><h1>{title}</h1><p>{text}</p></main></body></html>",
-            title = self.title,
-            text = self.text,
-        );
-        let mut response = (self.status, body).into_response();
-        harden(response.headers_mut());
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        );
-        response.extensions_mut().insert(OutcomeName(self.code));
-        response
+        let notice = Notice { page: self };
+        answer(self.status, self.code, &notice, Policy::default())
     }
 }
 
@@ -70,22 +142,19 @@ impl IntoResponse for Page {
 /// browser sees a page.
 pub fn unavailable(error: impl Into<Problem>) -> Page {
     let _logged: Problem = error.into();
-    Page {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        code: "temporarily_unavailable",
-        title: "Something is busy",
-        text: "Wait a moment, then load this page again.",
-    }
+    UNAVAILABLE
 }
 
-/// Sends the browser on, with the flow's cookie set or cleared (H-03, H-08).
+/// Sends the browser on, with the flow's cookie set, cleared or left as it is (H-03, H-08).
 pub fn redirect(location: &Url, cookie: &FlowCookie<'_>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
-    harden(response.headers_mut());
-    let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
     let headers = response.headers_mut();
+    harden(headers);
+    let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
     headers.insert(header::LOCATION, value(location.as_str()));
-    headers.insert(header::SET_COOKIE, value(&cookie.to_string()));
+    if !matches!(cookie, FlowCookie::Keep) {
+        headers.insert(header::SET_COOKIE, value(&cookie.to_string()));
+    }
     response
 }
 
@@ -94,6 +163,8 @@ pub fn redirect(location: &Url, cookie: &FlowCookie<'_>) -> Response {
 pub enum FlowCookie<'a> {
     /// Set for the session's time.
     Set(&'a SessionId, &'a Secret),
+    /// Left as it is: a page of ours still needs it. It lapses with the session.
+    Keep,
     /// Cleared.
     Clear(&'a SessionId),
 }
@@ -103,6 +174,7 @@ impl fmt::Display for FlowCookie<'_> {
         let (session, value, age) = match self {
             Self::Set(session, secret) => (session, secret.expose(), SESSION_LIFETIME.as_secs()),
             Self::Clear(session) => (session, "", 0),
+            Self::Keep => return Ok(()),
         };
         let name = cookie_name(session);
         write!(
@@ -112,8 +184,38 @@ impl fmt::Display for FlowCookie<'_> {
     }
 }
 
-const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;margin:0;display:grid;\
-place-items:center;min-height:100vh;background:#f6f7f9;color:#1a1d21}\
-main{max-width:32rem;margin:1rem;padding:2rem;background:#fff;border-radius:12px;\
-box-shadow:0 1px 4px #0002}h1{font-size:1.4rem;margin:0 0 .5rem}p{margin:0}\
-@media(prefers-color-scheme:dark){body{background:#16181c;color:#e8eaed}main{background:#22252b}}";
+/// Refuses every browser but the one that the flow sent to the provider (H-03).
+///
+/// # Errors
+/// [`OTHER_BROWSER`], also when the cookie comes twice.
+pub fn same_browser(headers: &HeaderMap, session: &AuthorizationSession) -> Result<(), Page> {
+    let name = cookie_name(&session.id);
+    let mut values = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(known, _)| *known == name);
+    let value = values.next().map(|(_, value)| Secret::new(value));
+    let only = value.filter(|_| values.next().is_none());
+    match (only, &session.cookie) {
+        (Some(cookie), Some(expected)) if matches(&cookie, expected) => Ok(()),
+        _ => Err(OTHER_BROWSER),
+    }
+}
+
+/// Refuses a form that a page of another site sent, as far as the browser tells. `Origin` would
+/// not: under `Referrer-Policy: no-referrer` it is `null` (Fetch standard, "serializing a request
+/// origin"), while `Sec-Fetch-Site` is set by every current browser and by no script.
+///
+/// # Errors
+/// [`FOREIGN_FORM`].
+pub fn same_origin(headers: &HeaderMap) -> Result<(), Page> {
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    if sites.all(|site| site == "same-origin") {
+        Ok(())
+    } else {
+        Err(FOREIGN_FORM)
+    }
+}

@@ -67,6 +67,8 @@ codes! {
     AccountMismatch = "account_mismatch", CONFLICT, "Another account is connected";
     /// The authorization code was not accepted by the provider.
     CodeRefused = "code_refused", BAD_GATEWAY, "The provider did not accept the authorization";
+    /// The flow is completed in the other way.
+    CompletionMode = "completion_mode", CONFLICT, "The flow is not completed this way";
     /// The completion code is unknown, used or of another session.
     CompletionInvalid = "completion_invalid", BAD_REQUEST, "The completion code is not valid";
     /// `confirm` does not name the connector.

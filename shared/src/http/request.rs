@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::header;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -21,12 +22,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            Problem::new(
-                Code::PayloadTooLarge,
-                format!("a body has at most {MAX_BODY} bytes"),
-            )
-        })?;
+        let bytes = body_of(request).await?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(wrong_member)?;
         json.end()
@@ -116,6 +112,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Self::parse(parts.uri.query().unwrap_or_default())
     }
+}
+
+/// Fields of a form (`application/x-www-form-urlencoded`), each at most once.
+#[derive(Clone, Debug)]
+pub struct Form(pub Query);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Problem::new(Code::InvalidRequest, "body: must be a form"));
+        }
+        let bytes = body_of(request).await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Problem::new(Code::InvalidRequest, "body: must be UTF-8"))?;
+        Query::parse(text).map(Self)
+    }
+}
+
+/// The whole body, if it is not too large.
+async fn body_of(request: Request) -> Result<Bytes, Problem> {
+    to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+        Problem::new(
+            Code::PayloadTooLarge,
+            format!("a body has at most {MAX_BODY} bytes"),
+        )
+    })
 }
 
 /// What the request's log line says beyond status and time; filled in along the way.

@@ -56,6 +56,9 @@ pub fn authorize_url(request: &AuthorizeRequest<'_>) -> Url {
             .add_extra_param("code_challenge", challenge)
             .add_extra_param("code_challenge_method", "S256");
     }
+    if let Some(mode) = profile.response_mode {
+        authorization = authorization.add_extra_param("response_mode", mode.as_str());
+    }
     if let Some(hint) = request.login_hint {
         authorization = authorization.add_extra_param("login_hint", hint);
     }
@@ -104,6 +107,7 @@ mod tests {
     use crate::catalogue;
     use crate::domain::address::AddressRules;
     use crate::domain::ids::ProviderId;
+    use crate::domain::provider::ResponseMode;
 
     fn provider(id: &str) -> Provider {
         let id = ProviderId::parse(id).unwrap();
@@ -165,6 +169,7 @@ mod tests {
             "redirect_uri",
             "state",
             "response_type",
+            "response_mode",
             "code_challenge",
             "code_challenge_method",
             "scope",
@@ -176,6 +181,7 @@ mod tests {
             "login_hint",
         ];
         hostile.authorize.params = names.map(|name| (name.into(), "evil".into())).into();
+        hostile.authorize.response_mode = Some(ResponseMode::FormPost);
         let pollution = names.map(|name| format!("{name}=evil")).join("&");
         hostile.authorize.url =
             Url::parse(&format!("https://p.example/a?keep=1&{pollution}")).unwrap();
@@ -191,6 +197,7 @@ mod tests {
             "the hint in the endpoint's query is no protocol's"
         );
         assert_eq!(one(&pairs, "state"), Some("st&te"));
+        assert_eq!(one(&pairs, "response_mode"), Some("form_post"));
         assert_eq!(one(&pairs, "keep"), Some("1"));
         assert_eq!(one(&pairs, "user_scope"), Some("read,write:all"));
     }

@@ -109,6 +109,7 @@ impl Config {
                     app: required("GRANTRY_CLAIM_APP")?,
                     role: required("GRANTRY_CLAIM_ROLE")?,
                     plan: required("GRANTRY_CLAIM_PLAN")?,
+                    label: required("GRANTRY_CLAIM_LABEL")?,
                 },
                 plans,
             },

@@ -257,6 +257,7 @@ pub(crate) mod attr {
     }
 
     attributes! {
+        ACCOUNT_CHANGE = "account_change";
         ACCOUNT_ID = "account_id";
         ACCOUNT_LABEL = "account_label";
         ALLOWED_APPS = "allowed_apps";
@@ -267,6 +268,7 @@ pub(crate) mod attr {
         CLOSED_AT = "closed_at";
         CODE = "code";
         COMPLETION = "completion";
+        COMPLETION_MODE = "completion_mode";
         CONFIG = "config";
         CONNECTED_AT = "connected_at";
         CONNECTION = "connection";
@@ -278,7 +280,9 @@ pub(crate) mod attr {
         COOKIE = "cookie";
         CREATED_AT = "created_at";
         CURRENT = "current";
+        DISPLAY = "display";
         DUE_AT = "due_at";
+        ENDING = "ending";
         EVENT = "event";
         EXPIRES_AT = "expires_at";
         FAILURES = "failures";
@@ -311,6 +315,7 @@ pub(crate) mod attr {
         REFRESHABLE = "refreshable";
         REFRESHED_AT = "refreshed_at";
         REQUESTED_SCOPES = "requested_scopes";
+        RESPONSE_MODE = "response_mode";
         RETURN_URL = "return_url";
         RETURN_URLS = "return_urls";
         SCOPES = "scopes";
@@ -328,6 +333,7 @@ pub(crate) mod attr {
         TICKET = "ticket";
         UPDATED_AT = "updated_at";
         USER = "user";
+        USER_LABEL = "user_label";
         VERIFIER = "verifier";
         VERSION = "version";
         VERSIONS = "versions";

@@ -2,6 +2,7 @@
 
 use shared::domain::connection::{Connection, ConnectionStatus, RevocationOutcome};
 use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::ending::Ending;
 use shared::domain::ids::UserId;
 use shared::domain::session::Stage;
 use shared::domain::time::Timestamp;
@@ -130,7 +131,10 @@ async fn a_session_that_is_not_being_exchanged_brings_no_connection(store: &dyn 
         .unwrap();
     let write = connect_write("s1", &connection("u1"), None);
     let unknown = store.connect(&write).await.unwrap();
-    store.add(&session("s1", Stage::Ended)).await.unwrap();
+    store
+        .add(&session("s1", Stage::Ended(Ending::Cancelled)))
+        .await
+        .unwrap();
     let ended = store.connect(&write).await.unwrap();
     assert_eq!(
         (unknown, ended),

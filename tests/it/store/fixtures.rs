@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::app::{ApiKey, App};
+use shared::domain::app::{AccountChange, ApiKey, App, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, LEASE, Lease};
 use shared::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
@@ -13,8 +13,9 @@ use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, EventId, ProviderId, SessionId, UserId,
     WorkspaceId,
 };
+use shared::domain::provider::ResponseMode;
 use shared::domain::scopes::ScopeList;
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::time::Timestamp;
 use shared::domain::token::{Account, Validity};
 use shared::ports::{ConnectAnswer, ConnectWrite, LeaseAnswer, RefreshedTokens, Revocation};
@@ -71,6 +72,8 @@ pub(super) fn app() -> App {
         id: app_id(),
         name: "Shop".into(),
         return_urls: vec![Url::parse("https://shop.example/done?x=1").unwrap()],
+        completion: Completion::Screen,
+        account_change: AccountChange::Allow,
         created_at: at(0),
         updated_at: at(0),
     }
@@ -141,6 +144,12 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         issuer: Some("https://issuer.example".into()),
         iss_promised: true,
         return_url: Url::parse("https://shop.example/done").unwrap(),
+        response_mode: ResponseMode::FormPost,
+        display: Display::Popup,
+        user_label: Some("u@shop.example".into()),
+        completion: Completion::Screen,
+        account_change: AccountChange::Allow,
+        cookie: Some([77; 32]),
         login_hint: Some("u@shop.example".into()),
         created_at: at(0),
         expires_at: at(600),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::domain::connection::RevocationOutcome;
+use shared::domain::ending::Ending;
 use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
 use shared::ports::{Connections, DueTable, LeaseWrite, Sessions, StoreError};
 use shared::storage::schema::{GSI_PK, PK, SK};
@@ -86,7 +87,7 @@ async fn a_connection_made_over_a_tombstone_is_not_collected_with_it() {
 #[tokio::test]
 async fn h02_a_session_is_collected_after_its_time_and_never_before() {
     let (clock, engine) = engine().await;
-    let added = session("s1", Stage::Ended);
+    let added = session("s1", Stage::Ended(Ending::Denied));
     engine.store.add(&added).await.unwrap();
     clock.advance(Duration::from_secs(600));
     assert_eq!(engine.collect_garbage(), 0);
@@ -101,7 +102,6 @@ async fn a_session_whose_code_arrived_late_is_collected_after_its_new_time() {
     let (clock, engine) = engine().await;
     let there = Stage::Redirected(Redirected {
         state: [1; 32],
-        cookie: [2; 32],
         verifier: None,
     });
     let added = session("s1", there);

@@ -61,10 +61,9 @@ async fn sessions<S: AnyStore>(store: &S, faulty: &FaultyStore<S>) {
     store.add(&session("s1", started)).await.unwrap();
     let there = Redirected {
         state: [2; 32],
-        cookie: [3; 32],
         verifier: Some(vec![1]),
     };
-    assert!(again(async || faulty.redirect(&id, &[1; 32], &there).await).await);
+    assert!(again(async || faulty.redirect(&id, &[1; 32], &[3; 32], &there).await).await);
     let back = Returned {
         completion: [4; 32],
         code: vec![2],

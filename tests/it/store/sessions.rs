@@ -1,5 +1,6 @@
 //! Authorization sessions: every move is made once.
 
+use shared::domain::ending::Ending;
 use shared::domain::ids::ConnectionId;
 use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
 
@@ -20,10 +21,11 @@ facts! {
     an_unknown_session_does_not_move
 }
 
+const COOKIE: [u8; 32] = [9; 32];
+
 fn redirected(seed: u8) -> Redirected {
     Redirected {
         state: [seed; 32],
-        cookie: [seed.wrapping_add(100); 32],
         verifier: Some(vec![seed, 0, 255]),
     }
 }
@@ -48,9 +50,18 @@ async fn stage(store: &dyn AnyStore) -> Stage {
 async fn h04_a_ticket_is_followed_once(store: &dyn AnyStore) {
     let id = session_id("s1");
     store.add(&session("s1", started())).await.unwrap();
-    let wrong = store.redirect(&id, &[2; 32], &redirected(1)).await.unwrap();
-    let first = store.redirect(&id, &[1; 32], &redirected(1)).await.unwrap();
-    let again = store.redirect(&id, &[1; 32], &redirected(2)).await.unwrap();
+    let wrong = store
+        .redirect(&id, &[2; 32], &COOKIE, &redirected(1))
+        .await
+        .unwrap();
+    let first = store
+        .redirect(&id, &[1; 32], &COOKIE, &redirected(1))
+        .await
+        .unwrap();
+    let again = store
+        .redirect(&id, &[1; 32], &COOKIE, &redirected(2))
+        .await
+        .unwrap();
     assert_eq!((wrong, first, again), (false, true, false));
     assert_eq!(stage(store).await, Stage::Redirected(redirected(1)));
 }
@@ -59,7 +70,9 @@ async fn h04_of_50_followers_of_one_ticket_one_gets_past(store: &dyn AnyStore) {
     store.add(&session("s1", started())).await.unwrap();
     let won = winners(async |n| {
         let to = redirected(n as u8);
-        store.redirect(&session_id("s1"), &[1; 32], &to).await
+        store
+            .redirect(&session_id("s1"), &[1; 32], &COOKIE, &to)
+            .await
     });
     assert_eq!(won.await, 1);
 }
@@ -101,7 +114,12 @@ async fn h68_a_move_whose_answer_was_lost_is_recognised_when_repeated(store: &dy
     let id = session_id("s1");
     store.add(&session("s1", started())).await.unwrap();
     for _ in 0..2 {
-        assert!(store.redirect(&id, &[1; 32], &redirected(4)).await.unwrap());
+        assert!(
+            store
+                .redirect(&id, &[1; 32], &COOKIE, &redirected(4))
+                .await
+                .unwrap()
+        );
     }
     for _ in 0..2 {
         let arrived = store.arrive(&id, &[4; 32], &returned(6), at(120)).await;
@@ -144,14 +162,17 @@ async fn an_ended_session_holds_nothing_and_a_completed_one_cannot_be_ended(stor
         connection: ConnectionId::parse("k1").unwrap(),
     };
     for (before, after) in [
-        (Stage::Returned(returned(5)), Stage::Ended),
-        (Stage::Redirected(redirected(9)), Stage::Ended),
-        (started(), Stage::Ended),
-        (Stage::Ended, Stage::Ended),
+        (Stage::Returned(returned(5)), Stage::Ended(Ending::Denied)),
+        (
+            Stage::Redirected(redirected(9)),
+            Stage::Ended(Ending::Denied),
+        ),
+        (started(), Stage::Ended(Ending::Denied)),
+        (Stage::Ended(Ending::Expired), Stage::Ended(Ending::Expired)),
         (completed.clone(), completed),
     ] {
         store.add(&session("s1", before)).await.unwrap();
-        store.end(&session_id("s1")).await.unwrap();
+        store.end(&session_id("s1"), Ending::Denied).await.unwrap();
         assert_eq!(stage(store).await, after);
     }
 }
@@ -168,7 +189,7 @@ async fn a_session_of_every_stage_reads_back_as_written(store: &dyn AnyStore) {
             completion: [5; 32],
             connection: ConnectionId::parse("k1").unwrap(),
         },
-        Stage::Ended,
+        Stage::Ended(Ending::MixedUp),
     ] {
         let mut written = session("s1", stage);
         written.issuer = None;
@@ -180,7 +201,12 @@ async fn a_session_of_every_stage_reads_back_as_written(store: &dyn AnyStore) {
 
 async fn an_unknown_session_does_not_move(store: &dyn AnyStore) {
     let id = session_id("nowhere");
-    assert!(!store.redirect(&id, &[1; 32], &redirected(1)).await.unwrap());
+    assert!(
+        !store
+            .redirect(&id, &[1; 32], &COOKIE, &redirected(1))
+            .await
+            .unwrap()
+    );
     assert!(
         !store
             .arrive(&id, &[1; 32], &returned(1), at(9))
@@ -188,6 +214,6 @@ async fn an_unknown_session_does_not_move(store: &dyn AnyStore) {
             .unwrap()
     );
     assert!(!store.begin_exchange(&id, &[1; 32]).await.unwrap());
-    store.end(&id).await.unwrap();
+    store.end(&id, Ending::Denied).await.unwrap();
     assert_eq!(store.session(&id).await.unwrap(), None);
 }

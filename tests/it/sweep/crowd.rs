@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::crypto::hash::random_id;
+use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
-use shared::domain::provider::Provider;
+use shared::domain::provider::{Provider, ResponseMode};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage};
 use shared::domain::token::{
     Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet, Validity,
 };
@@ -113,6 +114,12 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
+        response_mode: ResponseMode::Query,
+        display: Display::Redirect,
+        user_label: None,
+        completion: Completion::App,
+        account_change: AccountChange::Refuse,
+        cookie: None,
         login_hint: None,
         created_at: now,
         expires_at: now.after(Duration::from_secs(600)),

@@ -316,11 +316,7 @@ fn only_the_schema_spells_keys_and_nothing_scans() {
 #[test]
 fn only_problems_and_pages_refuse() {
     let success = ["OK", "CREATED", "ACCEPTED", "NO_CONTENT", "SEE_OTHER"];
-    let pages = [
-        "functions/oauth-start/src/redirect.rs",
-        "functions/oauth-callback/src/callback.rs",
-        "shared/src/http/page.rs",
-    ];
+    let pages = ["shared/src/http/page.rs", "shared/src/http/page/notices.rs"];
     let found = lines_where(&code(&BUILT), |file, line| {
         let refuses = words_after(line, "StatusCode::")
             .any(|name| !name.is_empty() && !success.contains(&name));
@@ -349,7 +345,7 @@ fn h60_tokens_are_asked_for_in_three_places() {
     assert_eq!(
         places,
         [
-            "functions/oauth-complete/src/complete.rs",
+            "functions/oauth-complete/src/redeem.rs",
             "shared/src/oauth/provider_api.rs",
             "shared/src/refresh/attempt.rs",
         ],

@@ -103,6 +103,13 @@ impl Call {
         self.header("content-type", "application/json")
     }
 
+    /// With the fields of a form.
+    pub(crate) fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        self.body = Some(form.extend_pairs(fields).finish());
+        self.header("content-type", "application/x-www-form-urlencoded")
+    }
+
     /// The same call with another word for every `from` in path and body.
     pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
         self.path = self.path.replace(from, to);

@@ -193,6 +193,7 @@ impl World {
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
+                public_url: API.parse().unwrap(),
             }),
             oauth_complete::router(oauth_complete::State {
                 registry: Arc::clone(&store) as _,
@@ -479,6 +480,7 @@ fn identity() -> IdentityRules {
             app: "app_id".into(),
             role: "role".into(),
             plan: "plan".into(),
+            label: "email".into(),
         },
         plans: PlanGate::new(plans, "builder".into()).unwrap(),
     }

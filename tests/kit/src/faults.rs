@@ -11,6 +11,7 @@ use shared::domain::connection::{
     Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::connector::Connector;
+use shared::domain::ending::Ending;
 use shared::domain::event::Event;
 use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
@@ -128,10 +129,10 @@ pass_on! {
     Sessions {}
     add(session: &AuthorizationSession) -> ();
     session(id: &SessionId) -> Option<AuthorizationSession>;
-    redirect(id: &SessionId, ticket: &SecretHash, to: &Redirected) -> bool;
+    redirect(id: &SessionId, ticket: &SecretHash, cookie: &SecretHash, to: &Redirected) -> bool;
     arrive(id: &SessionId, state: &SecretHash, to: &Returned, expires_at: Timestamp) -> bool;
     begin_exchange(id: &SessionId, completion: &SecretHash) -> bool;
-    end(id: &SessionId) -> ();
+    end(id: &SessionId, ending: Ending) -> ();
 }
 
 pass_on! {

@@ -8,6 +8,7 @@ use super::super::items::value;
 use super::super::schema::{self, PK, TTL, attr, stage};
 use super::expression::Expression;
 use super::{DynamoStore, Updated};
+use crate::domain::ending::Ending;
 use crate::domain::ids::SessionId;
 use crate::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash, Stage};
 use crate::domain::time::Timestamp;
@@ -29,6 +30,7 @@ impl Sessions for DynamoStore {
         &self,
         id: &SessionId,
         ticket: &SecretHash,
+        cookie: &SecretHash,
         to: &Redirected,
     ) -> Result<bool, StoreError> {
         let change = Expression::new()
@@ -36,7 +38,7 @@ impl Sessions for DynamoStore {
             .equals(attr::TICKET, value::bytes(ticket))
             .set(attr::STAGE, value::text(stage::REDIRECTED))
             .set(attr::STATE, value::bytes(&to.state))
-            .set(attr::COOKIE, value::bytes(&to.cookie))
+            .set(attr::COOKIE, value::bytes(cookie))
             .set_or_remove(
                 attr::VERIFIER,
                 to.verifier.as_ref().map(|sealed| value::bytes(sealed)),
@@ -65,7 +67,7 @@ impl Sessions for DynamoStore {
             )
             .set(attr::EXPIRES_AT, value::time(expires_at))
             .set(TTL, value::ttl(expires_at))
-            .remove(&[attr::STATE, attr::COOKIE]);
+            .remove(&[attr::STATE]);
         self.move_session(id, change, &Stage::Returned(to.clone()))
             .await
     }
@@ -85,15 +87,16 @@ impl Sessions for DynamoStore {
         Ok(self.change_session(id, change).await?.is_done())
     }
 
-    async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
+    async fn end(&self, id: &SessionId, ending: Ending) -> Result<(), StoreError> {
         let change = Expression::new()
             .exists(PK)
             .differs(attr::STAGE, value::text(stage::COMPLETED))
+            .differs(attr::STAGE, value::text(stage::ENDED))
             .set(attr::STAGE, value::text(stage::ENDED))
+            .set(attr::ENDING, value::text(ending.code()))
             .remove(&[
                 attr::TICKET,
                 attr::STATE,
-                attr::COOKIE,
                 attr::COMPLETION,
                 attr::CODE,
                 attr::VERIFIER,

@@ -146,6 +146,15 @@ impl<'a> Reader<'a> {
         T::deserialize(text).map_err(|_| self.corrupt())
     }
 
+    /// The default where an older version wrote nothing.
+    pub(super) fn word_or_default<T: DeserializeOwned + Default>(
+        &self,
+        name: &str,
+    ) -> Result<T, StoreError> {
+        self.maybe_text(name)?
+            .map_or_else(|| Ok(T::default()), |_| self.word(name))
+    }
+
     pub(super) fn maybe_number<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
         self.optional(name, |value| value.as_n().ok()?.parse().ok())
     }
@@ -182,8 +191,15 @@ impl<'a> Reader<'a> {
         self.required(self.maybe_bytes(name)?)
     }
 
+    pub(super) fn maybe_hash(&self, name: &str) -> Result<Option<[u8; 32]>, StoreError> {
+        let bytes = self.maybe_bytes(name)?;
+        bytes
+            .map(|bytes| bytes.try_into().map_err(|_| self.corrupt()))
+            .transpose()
+    }
+
     pub(super) fn hash(&self, name: &str) -> Result<[u8; 32], StoreError> {
-        self.bytes(name)?.try_into().map_err(|_| self.corrupt())
+        self.required(self.maybe_hash(name)?)
     }
 
     pub(super) fn maybe_list(&self, name: &str) -> Result<Option<Vec<String>>, StoreError> {

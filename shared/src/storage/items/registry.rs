@@ -5,7 +5,7 @@ use url::Url;
 
 use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
-use crate::domain::app::{ApiKey, App};
+use crate::domain::app::{AccountChange, ApiKey, App, Completion};
 use crate::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
@@ -21,6 +21,14 @@ pub(in super::super) fn write_app(app: &App) -> Row {
             attr::RETURN_URLS,
             value::list(app.return_urls.iter().map(Url::as_str)),
         )
+        .with(
+            attr::COMPLETION_MODE,
+            value::text(completion(app.completion)),
+        )
+        .with(
+            attr::ACCOUNT_CHANGE,
+            value::text(account_change(app.account_change)),
+        )
         .with(attr::CREATED_AT, value::time(app.created_at))
         .with(attr::UPDATED_AT, value::time(app.updated_at))
         .done()
@@ -35,6 +43,8 @@ pub(in super::super) fn read_app(row: &Row) -> Result<App, StoreError> {
         id: item.id(attr::APP)?,
         name: item.text(attr::NAME)?.to_owned(),
         return_urls: urls.collect::<Result<_, _>>().map_err(|_| item.corrupt())?,
+        completion: item.word_or_default(attr::COMPLETION_MODE)?,
+        account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })
@@ -140,6 +150,20 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })
+}
+
+pub(super) fn completion(completion: Completion) -> &'static str {
+    match completion {
+        Completion::App => "app",
+        Completion::Screen => "screen",
+    }
+}
+
+pub(super) fn account_change(change: AccountChange) -> &'static str {
+    match change {
+        AccountChange::Refuse => "refuse",
+        AccountChange::Allow => "allow",
+    }
 }
 
 fn kind(kind: ConnectorKind) -> &'static str {

@@ -3,8 +3,9 @@
 use url::Url;
 
 use super::super::schema::{self, TTL, attr, stage};
+use super::registry::{account_change, completion};
 use super::{Reader, Row, Writer, value};
-use crate::domain::session::{AuthorizationSession, Redirected, Returned, Stage};
+use crate::domain::session::{AuthorizationSession, Display, Redirected, Returned, Stage};
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
@@ -24,6 +25,27 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
             aws_sdk_dynamodb::types::AttributeValue::Bool(session.iss_promised),
         )
         .with(attr::RETURN_URL, value::text(session.return_url.as_str()))
+        .with(
+            attr::RESPONSE_MODE,
+            value::text(session.response_mode.as_str()),
+        )
+        .with(attr::DISPLAY, value::text(display(session.display)))
+        .with_some(
+            attr::USER_LABEL,
+            session.user_label.as_ref().map(value::text),
+        )
+        .with(
+            attr::COMPLETION_MODE,
+            value::text(completion(session.completion)),
+        )
+        .with(
+            attr::ACCOUNT_CHANGE,
+            value::text(account_change(session.account_change)),
+        )
+        .with_some(
+            attr::COOKIE,
+            session.cookie.as_ref().map(|hash| value::bytes(hash)),
+        )
         .with_some(
             attr::LOGIN_HINT,
             session.login_hint.as_ref().map(value::text),
@@ -38,13 +60,10 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
     let item = item.with(attr::STAGE, value::text(stage_name(at)));
     match at {
         Stage::Started { ticket } => item.with(attr::TICKET, value::bytes(ticket)),
-        Stage::Redirected(at) => item
-            .with(attr::STATE, value::bytes(&at.state))
-            .with(attr::COOKIE, value::bytes(&at.cookie))
-            .with_some(
-                attr::VERIFIER,
-                at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
-            ),
+        Stage::Redirected(at) => item.with(attr::STATE, value::bytes(&at.state)).with_some(
+            attr::VERIFIER,
+            at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
+        ),
         Stage::Returned(at) => item
             .with(attr::COMPLETION, value::bytes(&at.completion))
             .with(attr::CODE, value::bytes(&at.code))
@@ -59,7 +78,14 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
         } => item
             .with(attr::COMPLETION, value::bytes(completion))
             .with(attr::CONNECTION, value::text(connection.as_str())),
-        Stage::Ended => item,
+        Stage::Ended(ending) => item.with(attr::ENDING, value::text(ending.code())),
+    }
+}
+
+fn display(display: Display) -> &'static str {
+    match display {
+        Display::Redirect => "redirect",
+        Display::Popup => "popup",
     }
 }
 
@@ -70,7 +96,7 @@ fn stage_name(at: &Stage) -> &'static str {
         Stage::Returned(_) => stage::RETURNED,
         Stage::Exchanging { .. } => stage::EXCHANGING,
         Stage::Completed { .. } => stage::COMPLETED,
-        Stage::Ended => stage::ENDED,
+        Stage::Ended(_) => stage::ENDED,
     }
 }
 
@@ -86,6 +112,12 @@ pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, 
         issuer: item.maybe_text(attr::ISSUER)?.map(str::to_owned),
         iss_promised: item.flag(attr::ISS_PROMISED)?,
         return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
+        response_mode: item.word_or_default(attr::RESPONSE_MODE)?,
+        display: item.word_or_default(attr::DISPLAY)?,
+        user_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
+        completion: item.word_or_default(attr::COMPLETION_MODE)?,
+        account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
+        cookie: item.maybe_hash(attr::COOKIE)?,
         login_hint: item.maybe_text(attr::LOGIN_HINT)?.map(str::to_owned),
         created_at: item.time(attr::CREATED_AT)?,
         expires_at: item.time(attr::EXPIRES_AT)?,
@@ -100,7 +132,6 @@ fn read_stage(item: &Reader<'_>) -> Result<Stage, StoreError> {
         },
         stage::REDIRECTED => Stage::Redirected(Redirected {
             state: item.hash(attr::STATE)?,
-            cookie: item.hash(attr::COOKIE)?,
             verifier: item.maybe_bytes(attr::VERIFIER)?,
         }),
         stage::RETURNED => Stage::Returned(Returned {
@@ -115,7 +146,7 @@ fn read_stage(item: &Reader<'_>) -> Result<Stage, StoreError> {
             completion: item.hash(attr::COMPLETION)?,
             connection: item.id(attr::CONNECTION)?,
         },
-        stage::ENDED => Stage::Ended,
+        stage::ENDED => Stage::Ended(item.word(attr::ENDING)?),
         _ => return Err(item.corrupt()),
     })
 }

@@ -2,6 +2,7 @@
 
 use shared::domain::connection::{Connection, LEASE, Lease, ReconnectReason, RevocationOutcome};
 use shared::domain::connector::Connector;
+use shared::domain::ending::Ending;
 use shared::domain::ids::UserId;
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{Redirected, Returned, Stage};
@@ -69,7 +70,11 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         Move::AddSession(id, stage) => show(store.add(&session(id, stage.clone())).await),
         Move::Redirect(id, ticket, to) => {
             let to = redirected(*to);
-            show(store.redirect(&session_id(id), &[*ticket; 32], &to).await)
+            show(
+                store
+                    .redirect(&session_id(id), &[*ticket; 32], &[9; 32], &to)
+                    .await,
+            )
         }
         Move::Arrive(id, state, to, until) => {
             let (id, to) = (session_id(id), returned(*to));
@@ -78,7 +83,7 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
         Move::BeginExchange(id, seed) => {
             show(store.begin_exchange(&session_id(id), &[*seed; 32]).await)
         }
-        Move::End(id) => show(store.end(&session_id(id)).await),
+        Move::End(id) => show(store.end(&session_id(id), Ending::Denied).await),
         Move::Connect(write) => {
             if store.session(&write.session).await.unwrap().is_none() {
                 let completion = [1; 32];
@@ -205,7 +210,6 @@ pub(super) async fn contents(store: &dyn AnyStore) -> Vec<String> {
 pub(super) fn redirected(seed: u8) -> Redirected {
     Redirected {
         state: [seed; 32],
-        cookie: [9; 32],
         verifier: (seed > 0).then(|| vec![seed]),
     }
 }

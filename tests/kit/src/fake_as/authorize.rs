@@ -55,6 +55,7 @@ fn consider(server: &Server, params: &Params) -> Response {
         challenge: params.get("code_challenge").map(str::to_owned),
         scopes: params.scopes(),
         login_hint: params.get("login_hint").map(str::to_owned),
+        form_post: params.get("response_mode") == Some("form_post"),
     };
     let settings = inner.state.settings.clone();
     let issuer = settings.iss.then_some(server.url.as_str());
@@ -122,20 +123,17 @@ fn conclude(server: &Server, request: Option<Request>, decision: &Decision) -> R
     back(&request, &[("code", &code)], issuer)
 }
 
-/// The authorization response: 303, so that a browser never posts the decision on
-/// (RFC 9700 section 4.12).
+/// The authorization response: a page whose form posts it, or 303, so that a browser never posts
+/// the decision on (RFC 9700 section 4.12).
 fn back(request: &Request, params: &[(&str, &str)], issuer: Option<&str>) -> Response {
-    let mut to = Url::parse(&request.redirect_uri).expect("it was parsed to be allowed");
-    {
-        let mut query = to.query_pairs_mut();
-        query.extend_pairs(params);
-        if let Some(state) = &request.state {
-            query.append_pair("state", state);
-        }
-        if let Some(issuer) = issuer {
-            query.append_pair("iss", issuer);
-        }
+    let state = request.state.as_deref().map(|state| ("state", state));
+    let issuer = issuer.map(|issuer| ("iss", issuer));
+    let params = params.iter().copied().chain(state).chain(issuer);
+    if request.form_post {
+        return pages::form_post(&request.redirect_uri, params);
     }
+    let mut to = Url::parse(&request.redirect_uri).expect("it was parsed to be allowed");
+    to.query_pairs_mut().extend_pairs(params);
     (
         StatusCode::SEE_OTHER,
         [(header::LOCATION, String::from(to))],
@@ -195,6 +193,12 @@ impl Params {
             Some("code") => {}
             Some(_) => return Some("unsupported_response_type"),
             None => return Some("invalid_request"),
+        }
+        if !matches!(
+            self.get("response_mode"),
+            None | Some("query" | "form_post")
+        ) {
+            return Some("invalid_request");
         }
         match (
             self.get("code_challenge"),

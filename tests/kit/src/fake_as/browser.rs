@@ -10,11 +10,27 @@ use crate::loopback::client;
 /// # Panics
 /// When the server shows a refusal instead of the consent page.
 pub async fn consent(authorize_url: &str, account: &str) -> String {
-    decide(
-        authorize_url,
-        &[("decision", "connect"), ("account", account)],
-    )
-    .await
+    location(&decide(authorize_url, &connect(account)).await)
+}
+
+/// As [`consent`] at a server that was asked to answer with a form: where that posts to, and its
+/// fields.
+///
+/// # Panics
+/// When the server shows a refusal instead of either page.
+pub async fn consent_by_form(
+    authorize_url: &str,
+    account: &str,
+) -> (String, Vec<(String, String)>) {
+    posted(decide(authorize_url, &connect(account)).await).await
+}
+
+/// As [`consent_by_form`], but presses Cancel.
+///
+/// # Panics
+/// When the server shows a refusal instead of either page.
+pub async fn deny_by_form(authorize_url: &str) -> (String, Vec<(String, String)>) {
+    posted(decide(authorize_url, &[("decision", "cancel")]).await).await
 }
 
 /// As [`consent`], but presses Cancel.
@@ -22,10 +38,14 @@ pub async fn consent(authorize_url: &str, account: &str) -> String {
 /// # Panics
 /// When the server shows a refusal instead of the consent page.
 pub async fn deny(authorize_url: &str) -> String {
-    decide(authorize_url, &[("decision", "cancel")]).await
+    location(&decide(authorize_url, &[("decision", "cancel")]).await)
 }
 
-async fn decide(authorize_url: &str, fields: &[(&str, &str)]) -> String {
+fn connect(account: &str) -> [(&'static str, &str); 2] {
+    [("decision", "connect"), ("account", account)]
+}
+
+async fn decide(authorize_url: &str, fields: &[(&str, &str)]) -> reqwest::Response {
     let client = client();
     let response = client
         .get(authorize_url)
@@ -33,7 +53,7 @@ async fn decide(authorize_url: &str, fields: &[(&str, &str)]) -> String {
         .await
         .expect("the provider answers");
     if response.status() == StatusCode::SEE_OTHER {
-        return location(&response);
+        return response;
     }
     let status = response.status();
     let here = response.url().clone();
@@ -52,21 +72,32 @@ async fn decide(authorize_url: &str, fields: &[(&str, &str)]) -> String {
         .post(target)
         .header(header::CONTENT_TYPE, kind)
         .body(form);
-    let response = request.send().await.expect("the provider answers");
+    request.send().await.expect("the provider answers")
+}
+
+fn location(response: &reqwest::Response) -> String {
     assert_eq!(
         response.status(),
         StatusCode::SEE_OTHER,
         "the decision was not accepted"
     );
-    location(&response)
-}
-
-fn location(response: &reqwest::Response) -> String {
     let location = response
         .headers()
         .get(header::LOCATION)
         .expect("a redirect says where to");
     location.to_str().expect("a location is ASCII").to_owned()
+}
+
+/// The form of an answer that is posted.
+async fn posted(response: reqwest::Response) -> (String, Vec<(String, String)>) {
+    let page = response.text().await.expect("the page is complete");
+    let action = attribute(&page, "action=\"").expect("the page has a form");
+    let fields = page.split("<input ").skip(1).map(|field| {
+        let name = attribute(field, "name=\"").expect("a field has a name");
+        let value = attribute(field, "value=\"").expect("a field has a value");
+        (name.to_owned(), value.replace("&amp;", "&"))
+    });
+    (action.to_owned(), fields.collect())
 }
 
 /// The text between `before` and the next quote; the page is our own.

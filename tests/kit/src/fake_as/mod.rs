@@ -29,7 +29,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-pub use browser::{consent, deny};
+pub use browser::{consent, consent_by_form, deny, deny_by_form};
 pub use control_client::FakeAsControl;
 pub use observe::{
     Counters, GrantState, GrantView, IssuedSecret, LoggedRequest, SecretKind, Tally,

@@ -45,6 +45,27 @@ pub(crate) fn consent(name: &str, request: &Request, ticket: &str, account: &str
     page(StatusCode::OK, &format!("Connect {name}"), &main)
 }
 
+/// An authorization response that the browser posts. Without a script, by a button.
+pub(crate) fn form_post<'a>(
+    to: &str,
+    params: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Response {
+    let mut fields = String::new();
+    for (name, value) in params {
+        let value = escape(value);
+        let _ = writeln!(
+            fields,
+            "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">"
+        );
+    }
+    let main = format!(
+        "<h1>Back to the application</h1>\n<form method=\"post\" action=\"{}\">\n{fields}\
+         <button type=\"submit\">Continue</button>\n</form>",
+        escape(to)
+    );
+    page(StatusCode::OK, "Back to the application", &main)
+}
+
 /// A request that cannot be answered by a redirect.
 pub(crate) fn refusal(reason: &str) -> Response {
     let reason = escape(reason);

@@ -297,7 +297,7 @@ async fn metadata(Shared(server): Shared<Arc<Server>>) -> Json<Value> {
         "revocation_endpoint": format!("{url}/revoke"),
         "userinfo_endpoint": format!("{url}/userinfo"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,

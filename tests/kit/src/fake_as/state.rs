@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) challenge: Option<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) login_hint: Option<String>,
+    /// Answered by a form that posts (OAuth 2.0 Form Post Response Mode).
+    pub(crate) form_post: bool,
 }
 
 pub(crate) struct Code {

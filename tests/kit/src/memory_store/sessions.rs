@@ -1,6 +1,7 @@
 //! Authorization sessions.
 
 use async_trait::async_trait;
+use shared::domain::ending::Ending;
 use shared::domain::ids::SessionId;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash, Stage};
 use shared::domain::time::Timestamp;
@@ -24,6 +25,7 @@ impl Sessions for MemoryStore {
         &self,
         id: &SessionId,
         ticket: &SecretHash,
+        cookie: &SecretHash,
         to: &Redirected,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
@@ -33,6 +35,7 @@ impl Sessions for MemoryStore {
         Ok(match &session.stage {
             Stage::Started { ticket: expected } if expected == ticket => {
                 session.stage = Stage::Redirected(to.clone());
+                session.cookie = Some(*cookie);
                 true
             }
             Stage::Redirected(at) => at == to,
@@ -40,7 +43,7 @@ impl Sessions for MemoryStore {
             | Stage::Returned(_)
             | Stage::Exchanging { .. }
             | Stage::Completed { .. }
-            | Stage::Ended => false,
+            | Stage::Ended(_) => false,
         })
     }
 
@@ -66,7 +69,7 @@ impl Sessions for MemoryStore {
             | Stage::Redirected(_)
             | Stage::Exchanging { .. }
             | Stage::Completed { .. }
-            | Stage::Ended => false,
+            | Stage::Ended(_) => false,
         })
     }
 
@@ -89,12 +92,12 @@ impl Sessions for MemoryStore {
         Ok(returned)
     }
 
-    async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
+    async fn end(&self, id: &SessionId, ending: Ending) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(session) = state.sessions.get_mut(id)
-            && !matches!(session.stage, Stage::Completed { .. })
+            && !matches!(session.stage, Stage::Completed { .. } | Stage::Ended(_))
         {
-            session.stage = Stage::Ended;
+            session.stage = Stage::Ended(ending);
         }
         Ok(())
     }
@@ -109,7 +112,7 @@ impl State {
             | Stage::Redirected(_)
             | Stage::Returned(_)
             | Stage::Completed { .. }
-            | Stage::Ended => None,
+            | Stage::Ended(_) => None,
         }
     }
 }

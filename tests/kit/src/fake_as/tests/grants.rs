@@ -3,7 +3,9 @@
 use http::{StatusCode, header};
 
 use super::{Provider, RETURN, VERIFIER, basic, param, reply};
-use crate::fake_as::{Exchange, GrantState, Rotation, SecretKind, consent, deny};
+use crate::fake_as::{
+    Exchange, GrantState, Rotation, SecretKind, consent, consent_by_form, deny, deny_by_form,
+};
 use crate::loopback::client;
 
 #[tokio::test]
@@ -27,6 +29,23 @@ async fn consent_leads_to_tokens_for_the_account_that_gave_it() {
     assert_eq!(me.text("sub"), "kim");
     assert_eq!(provider.fake.grant_state("kim"), GrantState::Live);
     assert_eq!(provider.fake.grant_state("somebody"), GrantState::None);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_asked_to_be_posted_is_a_form() {
+    let provider = Provider::start().await;
+    let mut url = provider.authorize_url();
+    url.query_pairs_mut()
+        .append_pair("response_mode", "form_post");
+    let (action, fields) = consent_by_form(url.as_str(), "kim").await;
+    assert_eq!(action, RETURN);
+    let field = |name: &str| fields.iter().find(|(known, _)| known == name).unwrap();
+    assert_eq!(field("state").1, "st&te");
+    assert_eq!(field("iss").1, provider.fake.url());
+    assert_eq!(provider.redeem(&field("code").1).await.status, 200);
+
+    let (_, denied) = deny_by_form(url.as_str()).await;
+    assert!(denied.contains(&("error".into(), "access_denied".into())));
 }
 
 #[tokio::test]

@@ -1,0 +1,173 @@
+//! `/oauth/confirm`: the user finishes on our page, for apps that cannot complete by themselves.
+//!
+//! What proves the user here is the user: the page names who started, in the browser that was
+//! sent to the provider. A form of another site does nothing: it has no completion code, and the
+//! flow's cookie, which is SameSite=Lax, does not come with it.
+
+use axum::extract;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use shared::catalogue;
+use shared::domain::app::{App, Completion};
+use shared::domain::ending::Ending;
+use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
+use shared::http::page::{
+    Confirm, FlowCookie, NOT_OURS, Page, RETURN_GONE, Told, UNAVAILABLE, WRONG_MODE, Wait, leave,
+    same_browser, same_origin, unavailable,
+};
+use shared::http::problem::Problem;
+use shared::http::request::{Form, Query};
+
+use crate::State;
+use crate::redeem::{Completing, Failed, completing, connector, redeem};
+
+/// `GET`: asks.
+pub(crate) async fn show(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+    query: Result<Query, Problem>,
+) -> Result<Response, Page> {
+    let query = query.map_err(|_| NOT_OURS)?;
+    let flow = Flow::find(&state, &headers, query.get("code")).await?;
+    match flow.at(&state)? {
+        At::Asked(_) => flow.ask(&state).await,
+        At::Elsewhere => Ok(flow.wait()),
+        At::Over(told) => Ok(flow.leave(&told)),
+    }
+}
+
+/// `POST`: does what was pressed.
+pub(crate) async fn decide(
+    extract::State(state): extract::State<State>,
+    headers: HeaderMap,
+    form: Result<Form, Problem>,
+) -> Result<Response, Page> {
+    same_origin(&headers)?;
+    let Form(form) = form.map_err(|_| NOT_OURS)?;
+    let flow = Flow::find(&state, &headers, form.get("code")).await?;
+    match (form.get("decision"), flow.at(&state)?) {
+        // Pressed twice, or after the back button: the same end (C7).
+        (Some("connect" | "cancel"), At::Over(told)) => Ok(flow.leave(&told)),
+        (Some("connect"), At::Elsewhere) => Ok(flow.wait()),
+        (Some("connect"), At::Asked(returned)) => flow.connect(&state, returned).await,
+        (Some("cancel"), At::Asked(_) | At::Elsewhere) => flow.cancel(&state).await,
+        _ => Err(NOT_OURS),
+    }
+}
+
+/// A flow that is finished on our page, in the browser it began in.
+struct Flow {
+    session: AuthorizationSession,
+    token: SessionToken,
+    app: App,
+}
+
+/// How far it is.
+enum At<'a> {
+    Asked(&'a Returned),
+    Elsewhere,
+    Over(Told<'a>),
+}
+
+impl Flow {
+    async fn find(state: &State, headers: &HeaderMap, code: Option<&str>) -> Result<Self, Page> {
+        let token = code.and_then(SessionToken::parse).ok_or(NOT_OURS)?;
+        let session = read(state, &token).await?;
+        same_browser(headers, &session)?;
+        if session.completion != Completion::Screen {
+            return Err(WRONG_MODE);
+        }
+        let app = state
+            .registry
+            .app(&session.workspace, &session.app)
+            .await
+            .map_err(unavailable)?
+            .filter(|app| app.return_urls.contains(&session.return_url))
+            .ok_or(RETURN_GONE)?;
+        Ok(Self {
+            session,
+            token,
+            app,
+        })
+    }
+
+    fn at(&self, state: &State) -> Result<At<'_>, Page> {
+        if let Stage::Ended(ending) = self.session.stage {
+            return Ok(At::Over(Told::Ended(ending)));
+        }
+        let completing = completing(&self.session, &self.token).ok_or(NOT_OURS)?;
+        let expired = self.session.is_expired(state.clock.now());
+        Ok(match completing {
+            Completing::Done(connection) => At::Over(Told::Connected(connection)),
+            _ if expired => At::Over(Told::Ended(Ending::Expired)),
+            Completing::Now(returned) => At::Asked(returned),
+            Completing::Elsewhere => At::Elsewhere,
+        })
+    }
+
+    async fn ask(&self, state: &State) -> Result<Response, Page> {
+        let found = connector(state, &self.session).await;
+        let resolved = found.map_err(unavailable)?.and_then(|connector| {
+            let config = &connector.config;
+            let rules = state.address_rules;
+            let provider = catalogue::resolve(&connector.provider, config, rules).ok()?;
+            Some((connector, provider))
+        });
+        let Some((connector, provider)) = resolved else {
+            let ending = Ending::ConnectorChanged;
+            let ended = state.sessions.end(&self.session.id, ending).await;
+            ended.map_err(unavailable)?;
+            return Ok(self.leave(&Told::Ended(ending)));
+        };
+        let code = self.token.to_secret();
+        let page = Confirm {
+            app: &self.app.name,
+            user: self.session.user.as_str(),
+            user_label: self.session.user_label.as_deref(),
+            provider: &provider.name,
+            connector: &connector.name,
+            code: code.expose(),
+        };
+        Ok(page.answer(&self.session.return_url))
+    }
+
+    async fn connect(&self, state: &State, returned: &Returned) -> Result<Response, Page> {
+        match redeem(state, &self.session, returned).await {
+            Ok(connected) => Ok(self.leave(&Told::Connected(&connected.connection.id))),
+            Err(Failed::Over(ending, _)) => Ok(self.leave(&Told::Ended(ending))),
+            Err(Failed::Elsewhere) => Ok(self.wait()),
+            Err(Failed::NotYet(_)) => Err(UNAVAILABLE),
+        }
+    }
+
+    /// The code is thrown away; tokens that are on their way are revoked. Whoever was faster and
+    /// connected is told so.
+    async fn cancel(self, state: &State) -> Result<Response, Page> {
+        let ended = state.sessions.end(&self.session.id, Ending::Cancelled);
+        ended.await.map_err(unavailable)?;
+        let session = read(state, &self.token).await?;
+        let flow = Self { session, ..self };
+        match flow.at(state)? {
+            At::Over(told) => Ok(flow.leave(&told)),
+            At::Asked(_) | At::Elsewhere => Err(UNAVAILABLE),
+        }
+    }
+
+    fn wait(&self) -> Response {
+        let code = self.token.to_secret();
+        Wait {
+            code: code.expose(),
+        }
+        .into_response()
+    }
+
+    /// The cookie stays: whoever presses again is to come to the same end.
+    fn leave(&self, told: &Told<'_>) -> Response {
+        leave(&self.session, told, &FlowCookie::Keep)
+    }
+}
+
+async fn read(state: &State, token: &SessionToken) -> Result<AuthorizationSession, Page> {
+    let session = state.sessions.session(&token.session).await;
+    session.map_err(unavailable)?.ok_or(NOT_OURS)
+}

@@ -1,0 +1,296 @@
+//! The end of a flow, whichever front it came through: the code is redeemed, once, and what it
+//! brings is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::connector_client::ConnectorClient;
+use shared::crypto::hash::matches;
+use shared::crypto::vault::{VaultError, WorkspaceKeys};
+use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::connector::Connector;
+use shared::domain::ending::Ending;
+use shared::domain::ids::ConnectionId;
+use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
+use shared::domain::token::TokenFailure;
+use shared::http::problem::{Code, Problem};
+use shared::ports::{CodeGrant, KmsError, SessionField, StoreError};
+
+use crate::State;
+use crate::connect::connect;
+
+/// What came of a flow.
+pub(crate) struct Connected {
+    pub(crate) connector: Connector,
+    pub(crate) connection: Connection,
+}
+
+/// What a code is redeemed with.
+pub(crate) struct Redemption {
+    pub(crate) connector: Connector,
+    pub(crate) client: ConnectorClient,
+    pub(crate) keys: Arc<WorkspaceKeys>,
+}
+
+/// Why there is no connection.
+pub(crate) enum Failed {
+    /// Nothing was spent: the same call may come again.
+    NotYet(Problem),
+    /// Another call redeems the code at this moment.
+    Elsewhere,
+    /// The flow is over.
+    Over(Ending, Problem),
+}
+
+impl Failed {
+    pub(crate) fn over(ending: Ending, code: Code, detail: &str) -> Self {
+        Self::Over(ending, Problem::new(code, detail))
+    }
+
+    pub(crate) fn into_problem(self) -> Problem {
+        match self {
+            Self::NotYet(problem) | Self::Over(_, problem) => problem,
+            Self::Elsewhere => being_completed(),
+        }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::NotYet(error.into())
+    }
+}
+
+impl From<KmsError> for Failed {
+    fn from(error: KmsError) -> Self {
+        Self::NotYet(error.into())
+    }
+}
+
+impl From<VaultError> for Failed {
+    fn from(error: VaultError) -> Self {
+        Self::NotYet(error.into())
+    }
+}
+
+/// How far a flow is for somebody who holds its completion code.
+pub(crate) enum Completing<'a> {
+    Now(&'a Returned),
+    Elsewhere,
+    Done(&'a ConnectionId),
+}
+
+/// How far the session is, if it waits for this completion code or has had it.
+pub(crate) fn completing<'a>(
+    session: &'a AuthorizationSession,
+    token: &SessionToken,
+) -> Option<Completing<'a>> {
+    match &session.stage {
+        Stage::Returned(returned) if matches(&token.secret, &returned.completion) => {
+            Some(Completing::Now(returned))
+        }
+        Stage::Completed {
+            completion,
+            connection,
+        } if matches(&token.secret, completion) => Some(Completing::Done(connection)),
+        Stage::Exchanging { completion } if matches(&token.secret, completion) => {
+            Some(Completing::Elsewhere)
+        }
+        Stage::Started { .. }
+        | Stage::Redirected(_)
+        | Stage::Returned(_)
+        | Stage::Exchanging { .. }
+        | Stage::Completed { .. }
+        | Stage::Ended(_) => None,
+    }
+}
+
+/// Redeems the code and stores the connection. A flow that fails for good is ended.
+pub(crate) async fn redeem(
+    state: &State,
+    session: &AuthorizationSession,
+    returned: &Returned,
+) -> Result<Connected, Failed> {
+    let redeemed = attempt(state, session, returned).await;
+    if let Err(Failed::Over(ending, problem)) = &redeemed {
+        tracing::warn!(
+            session.id = %session.id, connector.id = %session.connector,
+            ending = ending.code(), code = problem.code().as_str(), "nothing was connected"
+        );
+        // Unwritten, it is over all the same: the code is spent, or lapses.
+        if let Err(error) = state.sessions.end(&session.id, *ending).await {
+            tracing::error!(session.id = %session.id, error = %error, "the end was not written");
+        }
+    }
+    redeemed
+}
+
+async fn attempt(
+    state: &State,
+    session: &AuthorizationSession,
+    returned: &Returned,
+) -> Result<Connected, Failed> {
+    if session.is_expired(state.clock.now()) {
+        return Err(Failed::over(
+            Ending::Expired,
+            Code::SessionExpired,
+            "start again; a code is kept two minutes",
+        ));
+    }
+    let redemption = prepare(state, session).await?;
+    let grant = open_grant(state, session, returned, &redemption.connector).await?;
+
+    // The code is spent from here on: of any number of equal calls one gets past, and a
+    // failure is final, because a code that is sent twice can cost the tokens (C8, C11).
+    if !state
+        .sessions
+        .begin_exchange(&session.id, &returned.completion)
+        .await?
+    {
+        return Err(Failed::Elsewhere);
+    }
+    let answer = state
+        .providers
+        .exchange(
+            &redemption.client.provider,
+            &redemption.client.credentials,
+            &grant,
+        )
+        .await;
+    let mut answer = answer.map_err(|failure| {
+        tracing::warn!(session.id = %session.id, error = %failure, "code was not redeemed");
+        refusal(&failure)
+    })?;
+    if answer.account.is_none() {
+        answer.account = state
+            .providers
+            .account(&redemption.client.provider, &answer.access_token)
+            .await;
+    }
+    let connection = connect(state, session, &redemption, answer).await?;
+    Ok(Connected {
+        connector: redemption.connector,
+        connection,
+    })
+}
+
+async fn prepare(state: &State, session: &AuthorizationSession) -> Result<Redemption, Failed> {
+    let connector = connector(state, session)
+        .await?
+        .ok_or_else(connector_gone)?;
+    let keys = state.vault.keys(&session.workspace).await?;
+    let client =
+        ConnectorClient::open(&connector, &keys, state.address_rules).map_err(|error| {
+            tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
+            Failed::over(
+                Ending::ConnectorChanged,
+                Code::Internal,
+                "the fault has been recorded",
+            )
+        })?;
+    Ok(Redemption {
+        connector,
+        client,
+        keys,
+    })
+}
+
+/// The connector of a flow, if it is still the one that the flow began with.
+pub(crate) async fn connector(
+    state: &State,
+    session: &AuthorizationSession,
+) -> Result<Option<Connector>, StoreError> {
+    let found = state
+        .registry
+        .connector(&session.workspace, &session.connector)
+        .await?;
+    Ok(found.filter(|connector| {
+        connector.serves(&session.app) && connector.generation == session.connector_generation
+    }))
+}
+
+/// Opens code and verifier. Before the code is spent, so that KMS being away costs nothing but
+/// another call (C14).
+async fn open_grant(
+    state: &State,
+    session: &AuthorizationSession,
+    returned: &Returned,
+    connector: &Connector,
+) -> Result<CodeGrant, KmsError> {
+    let code = state
+        .keys
+        .open_for_session(&session.id, SessionField::Code, &returned.code)
+        .await?;
+    let verifier = match &returned.verifier {
+        Some(sealed) => Some(
+            state
+                .keys
+                .open_for_session(&session.id, SessionField::Verifier, sealed)
+                .await?,
+        ),
+        None => None,
+    };
+    Ok(CodeGrant {
+        code,
+        verifier,
+        redirect_uri: connector.redirect_uri(&state.public_url).into(),
+    })
+}
+
+/// Where the connection of a session is kept.
+pub(crate) fn connection_key(session: &AuthorizationSession) -> ConnectionKey {
+    ConnectionKey {
+        workspace: session.workspace.clone(),
+        app: session.app.clone(),
+        user: session.user.clone(),
+        connector: session.connector.clone(),
+    }
+}
+
+/// The connector was deleted, or its client changed, while the user was away.
+pub(crate) fn connector_gone() -> Failed {
+    Failed::over(
+        Ending::ConnectorChanged,
+        Code::Conflict,
+        "the connector has changed or is gone; start again",
+    )
+}
+
+fn being_completed() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "the flow is being completed by another call",
+    )
+}
+
+fn refusal(failure: &TokenFailure) -> Failed {
+    let unavailable = |detail: &str, after: Option<Duration>| {
+        let problem = Problem::new(Code::ProviderUnavailable, detail);
+        let after = after.unwrap_or(Duration::from_secs(5));
+        Failed::Over(Ending::ProviderUnavailable, problem.retry_after(after))
+    };
+    match failure {
+        TokenFailure::GrantRefused
+        | TokenFailure::InteractionRequired
+        | TokenFailure::UnknownTokenType
+        | TokenFailure::Unexpected { .. } => Failed::over(
+            Ending::CodeRefused,
+            Code::CodeRefused,
+            "the provider refused the code; start again",
+        ),
+        TokenFailure::ClientRefused
+        | TokenFailure::RequestRefused
+        | TokenFailure::Redirected
+        | TokenFailure::AddressRefused => Failed::over(
+            Ending::CodeRefused,
+            Code::CodeRefused,
+            "the provider refused the connector; an admin has to check its client and endpoints",
+        ),
+        TokenFailure::NotSent | TokenFailure::OutcomeUnknown => {
+            unavailable("the provider did not answer; start again", None)
+        }
+        TokenFailure::TryLater { after } => {
+            unavailable("the provider is busy; start again later", *after)
+        }
+    }
+}
