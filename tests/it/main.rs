@@ -12,6 +12,7 @@ mod escrow;
 mod faults;
 mod form_post;
 mod found;
+mod id_tokens;
 mod isolation;
 mod keep_alive;
 mod kms;

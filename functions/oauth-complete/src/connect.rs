@@ -77,6 +77,19 @@ pub(crate) async fn connect(
     }
 }
 
+/// Throws away an answer that cannot be believed: its tokens are stored nowhere but in the
+/// request for their revocation.
+pub(crate) async fn discard(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: &TokenAnswer,
+) {
+    let now = state.clock.now();
+    let write = write_of(state, session, redemption, answer, None, now);
+    revoke(state, &write.connection, now).await;
+}
+
 fn write_of(
     state: &State,
     session: &AuthorizationSession,

@@ -3,6 +3,7 @@
 mod complete;
 mod confirm;
 mod connect;
+mod identify;
 mod redeem;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
+use shared::id_token::IdTokens;
 use shared::ports::{
     Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
 };
@@ -34,6 +36,8 @@ pub struct State {
     pub keys: Arc<dyn KeyService>,
     /// The workspaces' keys.
     pub vault: Arc<Vault>,
+    /// Validates ID tokens.
+    pub id_tokens: Arc<IdTokens>,
     /// The providers.
     pub providers: Arc<dyn ProviderApi>,
     /// Tells of new connections.

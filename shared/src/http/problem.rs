@@ -79,6 +79,8 @@ codes! {
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The role does not allow it.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// The ID token that came with the tokens is not what it has to be.
+    IdTokenInvalid = "id_token_invalid", BAD_GATEWAY, "The provider's ID token is not valid";
     /// A fault of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
     /// The request cannot be understood.

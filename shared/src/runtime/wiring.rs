@@ -13,6 +13,7 @@ use crate::crypto::kms::KmsKeyService;
 use crate::crypto::vault::Vault;
 use crate::events::Publisher;
 use crate::events::eventbridge::EventBridgeSink;
+use crate::oauth::documents::HttpDocuments;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::provider_api::HttpProviderApi;
 use crate::ports::{Clock, Entropy};
@@ -109,8 +110,16 @@ impl Wiring {
 
     /// The providers.
     pub fn providers(&self) -> Arc<HttpProviderApi> {
-        let client = HttpClient::new(self.config.address_rules);
-        Arc::new(HttpProviderApi::new(client, Arc::clone(&self.clock)))
+        Arc::new(HttpProviderApi::new(self.http(), Arc::clone(&self.clock)))
+    }
+
+    /// What issuers publish.
+    pub fn documents(&self) -> Arc<HttpDocuments> {
+        Arc::new(HttpDocuments::new(self.http()))
+    }
+
+    fn http(&self) -> HttpClient {
+        HttpClient::new(self.config.address_rules)
     }
 
     /// The refresh engine.

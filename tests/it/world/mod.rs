@@ -29,6 +29,8 @@ use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
+use shared::id_token::IdTokens;
+use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
@@ -139,6 +141,7 @@ impl World {
         let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
         let http = HttpClient::new(address_rules);
+        let documents = Arc::new(HttpDocuments::new(http.clone()));
         let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
         let engine = RefreshEngine {
             clock: Arc::clone(&clock_port),
@@ -203,6 +206,7 @@ impl World {
                 keys: Arc::clone(&kms) as _,
                 vault: Arc::clone(&vault),
                 providers: Arc::clone(&providers) as _,
+                id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
