@@ -7,6 +7,7 @@ mod confirm;
 mod connect;
 mod counts;
 mod disconnect;
+mod discovery;
 mod envelope;
 mod escrow;
 mod faults;

@@ -2,6 +2,7 @@
 
 mod apps;
 mod connectors;
+mod discovery;
 mod input;
 mod keys;
 mod providers;
@@ -17,7 +18,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Clock, ConnectorHealth, Entropy, Registry};
+use shared::ports::{Clock, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
 
 /// What the routes need.
@@ -27,6 +28,8 @@ pub struct State {
     pub registry: Arc<dyn Registry>,
     /// How connectors are doing.
     pub health: Arc<dyn ConnectorHealth>,
+    /// What issuers publish.
+    pub documents: Arc<dyn Documents>,
     /// Seals client secrets.
     pub vault: Arc<Vault>,
     /// Tells of changes.

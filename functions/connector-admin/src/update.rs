@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
-use shared::domain::provider::Provider;
+use shared::domain::provider::{Provider, RefreshGrant};
 use shared::domain::secret::Secret;
 use shared::events::connector_event;
 use shared::http::identity::Admin;
@@ -18,6 +18,7 @@ use shared::http::request::{Json, PathIds};
 
 use crate::State;
 use crate::connectors::{read, seal_secret};
+use crate::discovery;
 use crate::input::{self, ScopesInput};
 use crate::view::{etag, respond_with};
 
@@ -63,7 +64,11 @@ pub(crate) async fn update(
         .as_ref()
         .map(input::client_secret)
         .transpose()?;
+    let config = body.config.clone();
     let mut after = edited(&before, body)?;
+    if let Some(config) = config {
+        after.config = discovery::complete(&state, &after.provider, config).await?;
+    }
     after.updated_at = state.clock.now();
     after.version = before.version + 1;
 
@@ -125,9 +130,6 @@ fn edited(before: &Connector, body: Update) -> Result<Connector, Problem> {
     if let Some(policy) = body.scope_policy {
         after.scope_policy = policy;
     }
-    if let Some(config) = body.config {
-        after.config = config;
-    }
     if let Some(apps) = body.allowed_apps {
         after.allowed_apps = apps.map(input::allowed_apps).transpose()?;
     }
@@ -152,9 +154,15 @@ fn same_endpoints(a: &Provider, b: &Provider) -> bool {
     let revoked_at = |provider: &Provider| provider.revocation.as_ref().map(|r| r.url.clone());
     let identified_at =
         |provider: &Provider| provider.identity.as_ref().and_then(|i| i.url.clone());
+    let exchanged_at = |provider: &Provider| match &provider.refresh.grant {
+        RefreshGrant::AccessToken(exchange) => exchange.url.clone(),
+        RefreshGrant::RefreshToken => None,
+    };
     a.authorize.url == b.authorize.url
         && a.token.url == b.token.url
         && a.issuer == b.issuer
+        && a.id_tokens == b.id_tokens
+        && exchanged_at(a) == exchanged_at(b)
         && revoked_at(a) == revoked_at(b)
         && identified_at(a) == identified_at(b)
 }

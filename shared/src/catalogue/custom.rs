@@ -173,8 +173,14 @@ impl<'a> Answers<'a> {
     }
 
     fn required_url(&self, field: &str) -> Result<Url, ConfigError> {
-        self.url(field)?
-            .ok_or_else(|| ConfigError::invalid(field, "must be a URL"))
+        self.url(field)?.ok_or_else(|| {
+            let fields = DESCRIPTION.fields.iter();
+            let described = fields.into_iter().find(|known| known.name == field);
+            ConfigError::MissingField {
+                field: field.to_owned(),
+                example: described.map_or_else(String::new, |known| known.example.clone()),
+            }
+        })
     }
 
     fn url(&self, field: &str) -> Result<Option<Url>, ConfigError> {

@@ -75,6 +75,8 @@ codes! {
     ConfirmationRequired = "confirmation_required", BAD_REQUEST, "Confirm by name";
     /// Another change was faster.
     Conflict = "conflict", CONFLICT, "Something else changed it";
+    /// An issuer's metadata cannot be read or used.
+    DiscoveryFailed = "discovery_failed", BAD_GATEWAY, "The issuer's metadata cannot be used";
     /// A path nothing answers to, or nothing of the caller's.
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The role does not allow it.

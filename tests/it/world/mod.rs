@@ -173,6 +173,7 @@ impl World {
             connector_admin::router(connector_admin::State {
                 registry: Arc::clone(&store) as _,
                 health: Arc::clone(&store) as _,
+                documents: Arc::clone(&documents) as _,
                 vault: Arc::clone(&vault),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),
