@@ -59,6 +59,7 @@ pub(crate) async fn all(plan: &Path) {
         sessions: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        jobs: wiring.bus(),
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),

@@ -5,6 +5,7 @@ mod breakers;
 mod clock;
 mod confirm;
 mod connect;
+mod connect_escrow;
 mod counts;
 mod disconnect;
 mod discovery;

@@ -8,6 +8,7 @@ use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
+use shared::domain::job::{EscrowedGrant, Job, SealedBytes};
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
@@ -33,7 +34,10 @@ pub(crate) async fn connect(
     let started = state.clock.monotonic();
     loop {
         let standing = read(state, &connection_key(session), started).await;
-        let standing = standing.map_err(|error| not_stored(error.into()))?;
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(error) => return Err(escrow(state, session, redemption, &answer, error).await),
+        };
         let write = write_of(state, session, redemption, &answer, standing, now);
         let replaced = write.replaces.as_ref();
         let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
@@ -69,10 +73,7 @@ pub(crate) async fn connect(
                     "the flow was ended; start again",
                 ));
             }
-            Err(error) => {
-                revoke(state, &write.connection, now).await;
-                return Err(not_stored(error.into()));
-            }
+            Err(error) => return Err(escrow(state, session, redemption, &answer, error).await),
         }
     }
 }
@@ -168,9 +169,54 @@ fn write_of(
     }
 }
 
-/// The code is spent, and what it brought could not be kept (C9).
-fn not_stored(problem: Problem) -> Failed {
-    Failed::Over(Ending::NotStored, problem)
+/// The table did not take what the code brought. It is left to a queue that goes on offering it,
+/// and the flow waits (C10); where that is away too, the tokens are revoked and it is over (C9).
+async fn escrow(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: &TokenAnswer,
+    error: StoreError,
+) -> Failed {
+    let now = state.clock.now();
+    // As if nothing stood there: what does is for the delivery to see.
+    let connection = write_of(state, session, redemption, answer, None, now).connection;
+    let kept = match &error {
+        StoreError::Unavailable(_) => {
+            let job = Job::StoreConnection(Box::new(escrowed(session, &connection)));
+            state.jobs.enqueue(&[job]).await.is_ok()
+        }
+        StoreError::Corrupt(_) => false,
+    };
+    tracing::error!(session.id = %session.id, error = %error, kept, "the table did not take a connection");
+    if !kept {
+        revoke(state, &connection, now).await;
+        return Failed::Over(Ending::NotStored, error.into());
+    }
+    let problem = Problem::new(
+        Code::TemporarilyUnavailable,
+        "the account is connected as soon as it can be stored; send the same code again",
+    );
+    Failed::NotYet(problem.retry_after(Duration::from_secs(5)))
+}
+
+fn escrowed(session: &AuthorizationSession, connection: &Connection) -> EscrowedGrant {
+    debug_assert_eq!(connection.generation, EscrowedGrant::GENERATION);
+    EscrowedGrant {
+        session: session.id.clone(),
+        connection: connection.key.clone(),
+        id: connection.id.clone(),
+        connector_generation: connection.connector_generation,
+        sealed: SealedBytes(connection.sealed.clone().unwrap_or_default()),
+        validity: connection.validity,
+        refreshable: connection.refreshable,
+        requested_scopes: connection.requested_scopes.clone(),
+        granted_scopes: connection.granted_scopes.clone(),
+        account: connection.account.clone(),
+        account_change: session.account_change,
+        due_at: connection.due_at,
+        connected_at: connection.connected_at,
+    }
 }
 
 /// A known account may not silently become another one (H-16).

@@ -17,7 +17,7 @@ use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::id_token::IdTokens;
 use shared::ports::{
-    Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
+    Clock, Connections, DueTable, Entropy, JobQueue, KeyService, ProviderApi, Registry, Sessions,
 };
 use url::Url;
 
@@ -32,6 +32,8 @@ pub struct State {
     pub connections: Arc<dyn Connections>,
     /// Takes tokens that nobody may have, to be revoked.
     pub due: Arc<dyn DueTable>,
+    /// Takes tokens that the table does not take.
+    pub jobs: Arc<dyn JobQueue>,
     /// Opens the code and the verifier.
     pub keys: Arc<dyn KeyService>,
     /// The workspaces' keys.

@@ -16,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         sessions: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        jobs: wiring.bus(),
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),

@@ -259,6 +259,7 @@ fn being_completed() -> Problem {
         Code::Conflict,
         "the flow is being completed by another call",
     )
+    .retry_after(Duration::from_secs(2))
 }
 
 fn refusal(failure: &TokenFailure) -> Failed {

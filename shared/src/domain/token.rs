@@ -128,7 +128,7 @@ impl TokenAnswer {
 }
 
 /// Whose account it is at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The provider's stable id of the account.
     pub id: String,

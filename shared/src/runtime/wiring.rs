@@ -100,7 +100,7 @@ impl Wiring {
     }
 
     /// The stack's event bus.
-    fn bus(&self) -> Arc<EventBridgeSink> {
+    pub fn bus(&self) -> Arc<EventBridgeSink> {
         let config = aws_sdk_eventbridge::config::Builder::from(&self.aws)
             .timeout_config(bus_timeouts())
             .build();

@@ -204,6 +204,7 @@ impl World {
                 sessions: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
                 due: Arc::clone(&store) as _,
+                jobs: Arc::clone(&jobs) as _,
                 keys: Arc::clone(&kms) as _,
                 vault: Arc::clone(&vault),
                 providers: Arc::clone(&providers) as _,
