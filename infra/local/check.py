@@ -34,7 +34,7 @@ OPEN_ROUTES = {
 RECOVERY_DAYS = {"KeysTable": 7}
 # Reachable without a credential, so kept from everything that is stored for good.
 BROWSER_ROLES = {"OauthStartRole", "OauthCallbackRole"}
-STORED_FOR_GOOD = {"ConnectionsTable", "KeysTable"}
+STORED_FOR_GOOD = {"ConnectionsTable", "KeysTable", "AuditTable"}
 
 
 def main() -> int:

@@ -441,7 +441,7 @@ class Stack:
             "aws_endpoint": self.aws_endpoint,
             "region": REGION,
             "credentials": ACCESS_KEY,
-            "tables": {name: output[f"{name.capitalize()}Table"] for name in ("registry", "connections", "sessions", "due", "keys")},
+            "tables": {name: output[f"{name.capitalize()}Table"] for name in ("registry", "connections", "sessions", "due", "keys", "audit")},
             "kms_key_arn": output["EnvelopeKeyArn"],
             "event_bus": output["EventBus"],
             "functions": {name: output[logical(name)] for name in FUNCTIONS},

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::app::{ApiKey, App};
-use crate::domain::connection::{Connection, ConnectionKey, Lease, RevocationOutcome};
+use crate::domain::audit::{AuditEntry, AuditFilter};
+use crate::domain::connection::{Connection, ConnectionKey, Lease, Readers, RevocationOutcome};
 use crate::domain::connector::Connector;
 use crate::domain::ending::Ending;
 use crate::domain::event::Event;
@@ -19,6 +20,7 @@ use crate::domain::ids::{
 };
 use crate::domain::job::Job;
 use crate::domain::provider::Provider;
+use crate::domain::rate::Reader;
 use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::scopes::ScopeList;
 use crate::domain::secret::{Secret, SecretBytes};
@@ -73,8 +75,8 @@ pub struct Page<T> {
 pub trait Registry: Send + Sync {
     /// An app.
     async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError>;
-    /// Creates or replaces an app.
-    async fn put_app(&self, app: &App) -> Result<(), StoreError>;
+    /// Creates or replaces an app and adds the entry, in one transaction.
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError>;
 
     /// The key with this hash, strongly consistent: a revoked key is refused at once.
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
@@ -84,14 +86,18 @@ pub trait Registry: Send + Sync {
         workspace: &WorkspaceId,
         app: &AppId,
     ) -> Result<Vec<ApiKey>, StoreError>;
-    /// Adds a key: its listing and its look-up record in one transaction.
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError>;
-    /// Removes a key: both records in one transaction. `false` when there is none.
+    /// Adds a key: its listing, its look-up record and the entry in one transaction, on condition
+    /// that no other was added since the keys were counted. `false` when the app has
+    /// [`MOST_KEYS`](crate::domain::app::MOST_KEYS) already.
+    async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError>;
+    /// Removes a key, both records of it, and adds the entry, in one transaction. `false` when
+    /// there is none.
     async fn remove_api_key(
         &self,
         workspace: &WorkspaceId,
         app: &AppId,
         key: &ApiKeyId,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError>;
 
     /// A connector, strongly consistent.
@@ -118,13 +124,14 @@ pub trait Registry: Send + Sync {
         expected_version: u64,
         event: &Event,
     ) -> Result<bool, StoreError>;
-    /// Replaces a connector by one that is being deleted and adds the work to be done, in one
-    /// transaction; `false` as in [`Registry::replace_connector`].
+    /// Replaces a connector by one that is being deleted and adds the work to be done and the
+    /// entry, in one transaction; `false` as in [`Registry::replace_connector`].
     async fn begin_connector_deletion(
         &self,
         connector: &Connector,
         expected_version: u64,
         due_at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError>;
     /// Removes a connector that is being deleted and its due work, and adds the event, in one
     /// transaction. `false` when it was gone before or is not being deleted; the work is removed
@@ -337,8 +344,14 @@ pub trait Connections: Send + Sync {
         outcome: RevocationOutcome,
         now: Timestamp,
     ) -> Result<(), StoreError>;
-    /// Writes down that a token was read at `at`, unless a later reading is known.
-    async fn record_read(&self, key: &ConnectionKey, at: Timestamp) -> Result<(), StoreError>;
+    /// Writes down that a token was read at `at`, and by whom lately, unless a later reading is
+    /// known.
+    async fn record_read(
+        &self,
+        key: &ConnectionKey,
+        readers: &Readers,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
 }
 
 /// Everything a completed flow writes.
@@ -532,6 +545,17 @@ pub struct LookupKeys {
     pub connection: ConnectionKey,
     /// Whether the workspace's keys are needed too.
     pub with_workspace_keys: bool,
+    /// The minute whose reads are asked for, see [`minute_of`](crate::domain::rate::minute_of).
+    pub minute: i64,
+}
+
+/// How many reads of one minute the table knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCounts {
+    /// With the presented API key.
+    pub credential: u64,
+    /// In the workspace.
+    pub workspace: u64,
 }
 
 /// What one look-up found.
@@ -543,15 +567,53 @@ pub struct LookupRows {
     pub connector: Option<Connector>,
     /// The connection.
     pub connection: Option<Connection>,
+    /// Who has read its token lately.
+    pub readers: Readers,
     /// The workspace's wrapped keys, when asked for.
     pub workspace_keys: Option<WrappedWorkspaceKeys>,
+    /// The reads of the minute.
+    pub reads: ReadCounts,
 }
 
 /// The read path of a token look-up.
 #[async_trait]
 pub trait Lookup: Send + Sync {
-    /// All rows in one round trip, each strongly consistent.
+    /// All rows in one round trip, each strongly consistent but for the counts: a read that is
+    /// counted late lets another one through.
     async fn lookup(&self, keys: &LookupKeys) -> Result<LookupRows, StoreError>;
+    /// Adds to the reads of a minute. A repeated try of the same call may count twice.
+    async fn count_reads(&self, reader: &Reader, minute: i64, reads: u64)
+    -> Result<(), StoreError>;
+}
+
+/// What happened, for whoever has to answer for it. Entries are added and never changed; every
+/// transaction that adds an event adds the entry that it [stands for](AuditEntry::of).
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Adds an entry that goes with no other write. `false` when it is there already.
+    async fn add_entry(&self, entry: &AuditEntry) -> Result<bool, StoreError>;
+    /// Counts one more connection that a key has read in an hour (see
+    /// [`hour_of`](crate::domain::audit::hour_of)); answers how many there are. A repeated try of
+    /// the same call may count twice.
+    async fn count_connection(&self, key: &ApiKeyId, hour: i64) -> Result<u64, StoreError>;
+    /// Adds the event of a key's first bulk read of a day, with its entry. `false` when the day
+    /// has had one.
+    async fn tell_bulk_read(
+        &self,
+        key: &ApiKeyId,
+        day: i64,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
+    /// The entries of a workspace that a filter lets through, latest first, at most `limit` a
+    /// page. A page may hold fewer, or none, and yet have a next: so many entries are looked
+    /// through at a time. Eventually consistent.
+    async fn entries(
+        &self,
+        workspace: &WorkspaceId,
+        filter: &AuditFilter,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<AuditEntry>, StoreError>;
 }
 
 /// The stack's root key, wrapped by KMS.

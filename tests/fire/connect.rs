@@ -60,6 +60,7 @@ pub(crate) async fn all(plan: &Path) {
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         jobs: wiring.bus(),
+        audit: Arc::clone(&store) as _,
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),

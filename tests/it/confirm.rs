@@ -11,14 +11,14 @@ use testkit::fake_kms::KmsState;
 use crate::world::{API, Answer, Call, RETURN, World};
 
 /// A world whose app cannot complete by itself.
-async fn screen_world() -> World {
+pub(crate) async fn screen_world() -> World {
     let world = World::start().await;
     set_app(&world, json!({"completion": "screen"})).await;
     world
 }
 
 /// Registers `shop` again, with these settings.
-async fn set_app(world: &World, settings: Value) -> Answer {
+pub(crate) async fn set_app(world: &World, settings: Value) -> Answer {
     let mut body = json!({"name": "Shop", "return_urls": [RETURN]});
     for (name, value) in settings.as_object().unwrap() {
         body[name] = value.clone();
@@ -28,15 +28,15 @@ async fn set_app(world: &World, settings: Value) -> Answer {
 }
 
 /// A browser in front of the page.
-struct Asked {
-    path: String,
-    code: String,
-    cookie: String,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) code: String,
+    pub(crate) cookie: String,
 }
 
 impl Asked {
     /// Starts, consents at the provider as `account`, and comes back.
-    async fn on(world: &World, user: &str, account: &str, connector: &str) -> Self {
+    pub(crate) async fn on(world: &World, user: &str, account: &str, connector: &str) -> Self {
         let (authorize_url, cookie) = world.follow(&world.begin(user, connector).await).await;
         let callback = world.consent(&authorize_url, account).await;
         let back = Call::get(&callback).cookie(&cookie);
@@ -48,11 +48,11 @@ impl Asked {
         Self { path, code, cookie }
     }
 
-    fn show(&self) -> Call {
+    pub(crate) fn show(&self) -> Call {
         Call::get(&self.path).cookie(&self.cookie)
     }
 
-    fn press(&self, decision: &str) -> Call {
+    pub(crate) fn press(&self, decision: &str) -> Call {
         press(&self.code, decision).cookie(&self.cookie)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use shared::ports::Clock as _;
 use testkit::fake_as::{Client, FakeAs, FakeAsConfig};
 
 use crate::world::{API, Answer, Call, World};
@@ -28,6 +29,12 @@ async fn patch(world: &World, connector: &str, body: &Value) -> Answer {
         .header("if-match", &etag)
         .json(body);
     world.send(patch).await
+}
+
+/// What an admin is told whose issuer is of no use.
+async fn undiscovered(world: &World, issuer: &str) -> Answer {
+    let refused = create(world, &by_issuer(world, issuer)).await;
+    refused.expect_problem(502, "discovery_failed")
 }
 
 async fn connectors(world: &World) -> usize {
@@ -91,15 +98,8 @@ async fn h36_metadata_is_found_in_either_place() {
 async fn c15_an_issuer_that_is_away_or_says_nothing_of_use_makes_no_connector() {
     let world = World::start().await;
     let issuer = world.provider.url().to_owned();
-    let refused = |issuer: &str| {
-        let body = by_issuer(&world, issuer);
-        async {
-            let refused = create(&world, &body).await;
-            refused.expect_problem(502, "discovery_failed")
-        }
-    };
     for issuer in ["http://127.0.0.1:1", &format!("{issuer}/tenant")] {
-        let problem = refused(issuer).await;
+        let problem = undiscovered(&world, issuer).await;
         assert!(problem.text("detail").contains(issuer), "{problem:?}");
     }
     for (member, value) in [
@@ -121,7 +121,7 @@ async fn c15_an_issuer_that_is_away_or_says_nothing_of_use_makes_no_connector() 
         ),
     ] {
         says(&world.provider, member, value);
-        refused(&issuer).await;
+        undiscovered(&world, &issuer).await;
         world.provider.reset();
     }
     assert_eq!(connectors(&world).await, 0);

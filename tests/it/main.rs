@@ -1,7 +1,10 @@
 //! The integration tests in one binary, a file a capability.
 
 mod admin;
+mod api_keys;
+mod audit;
 mod breakers;
+mod caps;
 mod clock;
 mod confirm;
 mod connect;
@@ -9,6 +12,7 @@ mod connect_escrow;
 mod counts;
 mod disconnect;
 mod discovery;
+mod endings;
 mod envelope;
 mod escrow;
 mod faults;

@@ -92,8 +92,8 @@ async fn a_fresh_look_up_is_one_request_and_no_kms_call_and_no_write() {
     world.token("alice", &connector).await;
     assert_eq!(
         counted.requests(),
-        ["BatchGetItem", "UpdateItem"],
-        "the hourly note"
+        ["BatchGetItem", "PutItem", "UpdateItem", "UpdateItem"],
+        "the hourly entry, count and note"
     );
     let kms = world.kms.calls();
     for _ in 0..3 {
@@ -101,6 +101,25 @@ async fn a_fresh_look_up_is_one_request_and_no_kms_call_and_no_write() {
         assert_eq!(counted.requests(), ["BatchGetItem"]);
     }
     assert_eq!(world.kms.calls(), kms);
+}
+
+/// H-25: what the caps cost.
+#[tokio::test]
+async fn h25_of_300_look_ups_in_a_minute_six_write_what_they_counted() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    world.connect("alice", &connector).await;
+    world.token("alice", &connector).await;
+    counted.requests();
+    for _ in 1..300 {
+        world.token("alice", &connector).await;
+    }
+    let requests = counted.requests();
+    let of = |operation: &str| requests.iter().filter(|it| *it == operation).count();
+    // The key's 6,000 by 60, the workspace's 30,000 by 300.
+    assert_eq!((of("BatchGetItem"), of("UpdateItem")), (299, 5 + 1));
+    assert_eq!(requests.len(), 299 + 6);
 }
 
 #[tokio::test]
@@ -122,6 +141,8 @@ async fn an_expired_look_up_leases_stores_and_moves_its_due_entry() {
             "UpdateItem",   // store
             "PutItem",      // due entry
             "DeleteItem",   // due entry
+            "PutItem",      // audit
+            "UpdateItem",   // connections that the key has read
             "UpdateItem",   // last read
         ]
     );
@@ -153,6 +174,8 @@ async fn other_scopes_than_before_are_written_down_before_the_tokens_are_stored(
             "PutItem",    // due entry
             "DeleteItem", // due entry
             "DeleteItem", // event
+            "PutItem",    // audit
+            "UpdateItem", // connections that the key has read
             "UpdateItem", // last read
         ]
     );
@@ -206,7 +229,11 @@ async fn a_flow_costs_what_the_table_says() {
         .send(Call::get(&callback).cookie(&cookie))
         .await
         .expect_status(303);
-    assert_eq!(counted.requests(), ["GetItem", "UpdateItem"], "callback");
+    assert_eq!(
+        counted.requests(),
+        ["GetItem", "GetItem", "UpdateItem"],
+        "callback"
+    );
 
     let code = back.location_params()["code"].clone();
     world.complete("alice", &code).await.expect_status(200);
@@ -292,7 +319,7 @@ async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn the_last_page_in_a_popup_costs_one_read() {
+async fn the_last_page_in_a_popup_costs_two_reads() {
     let counted = Counted::start().await;
     let world = &counted.world;
     let connector = world.connector(&["read"]).await;
@@ -307,7 +334,7 @@ async fn the_last_page_in_a_popup_costs_one_read() {
     let page = back.location();
     let page = Call::get(page.strip_prefix(crate::world::API).unwrap());
     world.send(page.cookie(&cookie)).await.expect_status(200);
-    assert_eq!(counted.requests(), ["GetItem"]);
+    assert_eq!(counted.requests(), ["GetItem"; 2]);
 }
 
 #[tokio::test]

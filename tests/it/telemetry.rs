@@ -69,7 +69,7 @@ async fn every_request_leaves_one_line_with_route_workspace_outcome_and_duration
 }
 
 #[tokio::test]
-async fn h81_no_line_and_no_event_holds_a_secret() {
+async fn h81_h83_no_line_no_event_and_no_audit_entry_holds_a_secret() {
     let world = World::start().await;
     let connector = world.connector(&["read"]).await;
     let (authorize_url, cookie) = world.follow(&world.begin("alice", &connector).await).await;
@@ -94,10 +94,13 @@ async fn h81_no_line_and_no_event_holds_a_secret() {
         cookie.split('=').nth(1).unwrap().into(),
         world.key_of("acme", "shop"),
     ]);
+    let audit = world.send(Call::get("/v1/audit").admin_of("acme")).await;
+    assert!(audit.body["items"].as_array().unwrap().len() >= 7);
     let told = format!(
-        "{:?} {}",
+        "{:?} {} {}",
         world.lines.lock().unwrap(),
-        serde_json::to_string(&world.bus.events()).unwrap()
+        serde_json::to_string(&world.bus.events()).unwrap(),
+        audit.body
     );
     for secret in secrets {
         assert!(!told.contains(&secret), "{secret} was told");

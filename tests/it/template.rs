@@ -4,20 +4,22 @@
 //! style breaks these tests and not a deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
 use serde_json::json;
 use shared::domain::connection::{CLOCK_SKEW, LEASE};
 use shared::domain::job::Job;
+use shared::domain::rate::Caps;
 use shared::domain::refresh_protocol::{RETRY_DELAY, TOKEN_TIMEOUT};
 use shared::events::eventbridge::{JOB_SOURCE, detail_type};
 use shared::runtime::config::Config;
 use shared::runtime::telemetry::NAMESPACE;
-use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
+use testkit::memory_store::MemoryStore;
 
 use crate::tidy::source::{code, read};
 use crate::world::{Call, World};
@@ -236,8 +238,15 @@ fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
         format!("RANGE {GSI_SK}"),
         "KEYS_ONLY".into(),
     ];
+    let by_user = [
+        format!("index {BY_USER}"),
+        format!("HASH {GSI_PK}"),
+        format!("RANGE {GSI_SK}"),
+        "ALL".into(),
+    ];
     let ttl = [format!("{TTL} true")];
     let expected = BTreeMap::from([
+        ("AuditTable", [&keys[..], &by_user, &ttl].concat()),
         ("ConnectionsTable", [&keys[..], &index, &ttl].concat()),
         ("DueTable", [&keys[..], &ttl].concat()),
         ("KeysTable", keys.to_vec()),
@@ -258,6 +267,7 @@ async fn the_store_is_tested_on_the_templates_tables() {
     let engine = LocalDynamo::start(&ManualClock::new(), 1).await;
     let tables = &engine.tables;
     for (id, name) in [
+        ("AuditTable", &tables.audit),
         ("ConnectionsTable", &tables.connections),
         ("DueTable", &tables.due),
         ("KeysTable", &tables.keys),
@@ -343,6 +353,38 @@ async fn the_lag_alarm_watches_a_figure_that_the_tick_tells() {
     assert!(told.iter().any(|metric| metric.name == alarm("MetricName")));
 }
 
+/// A-21, H-25.
+#[tokio::test]
+async fn a21_the_bulk_read_alarm_watches_a_figure_that_a_look_up_tells_within_a_minute() {
+    let template = Template::read();
+    let alarm = |name| template.value("BulkReadAlarm", name);
+    assert_eq!(alarm("Namespace"), NAMESPACE);
+    assert!(alarm("Dimensions").contains("Name: function, Value: !Ref TokenLookupFunction"));
+    assert_eq!((alarm("Period"), alarm("EvaluationPeriods")), ("60", "1"));
+    let caps = Caps {
+        credential: 100,
+        workspace: 100,
+    };
+    let clock = ManualClock::new();
+    let products = Arc::new(clock.clone());
+    let world = World::limited(MemoryStore::new(1), clock, products, (caps, 1)).await;
+    let connector = world.connector(&["read"]).await;
+    for user in ["alice", "bob"] {
+        world.connect(user, &connector).await;
+        world.token(user, &connector).await;
+    }
+    let lines = world.lines.lock().unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(line[alarm("MetricName")], 1.0);
+    let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+    let defined = defined.as_array().unwrap().iter();
+    assert!(
+        defined
+            .into_iter()
+            .any(|it| it["Name"] == alarm("MetricName"))
+    );
+}
+
 #[test]
 fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
     let text = read("infra/template.yaml");
@@ -362,7 +404,12 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
         let value = match name {
             "GRANTRY_PUBLIC_URL" => "https://api.example",
             "GRANTRY_LOCAL_HTTP" => "false",
-            "GRANTRY_DUE_SHARDS" | "GRANTRY_REFRESH_CONCURRENCY" => "1",
+            "GRANTRY_DUE_SHARDS"
+            | "GRANTRY_REFRESH_CONCURRENCY"
+            | "GRANTRY_AUDIT_RETENTION_DAYS"
+            | "GRANTRY_BULK_CONNECTIONS"
+            | "GRANTRY_CREDENTIAL_READS"
+            | "GRANTRY_WORKSPACE_READS" => "1",
             _ => "x",
         };
         known.then(|| value.to_owned())

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
+use shared::domain::audit::AuditEntry;
 use shared::domain::connection::{
-    Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
+    Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::connector::Connector;
 use shared::domain::event::Event;
@@ -123,7 +124,7 @@ over_the_network! {
         settle_revocation(
             key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
         ) -> ();
-        record_read(key: &ConnectionKey, at: Timestamp) -> ();
+        record_read(key: &ConnectionKey, readers: &Readers, at: Timestamp) -> ();
     }
     ours {
         acquire_lease(key: &ConnectionKey, attempt: &AttemptId, now: Timestamp, until: Timestamp)
@@ -181,16 +182,20 @@ over_the_network! {
 over_the_network! {
     Registry {
         app(workspace: &WorkspaceId, app: &AppId) -> Option<App>;
-        put_app(app: &App) -> ();
+        put_app(app: &App, entry: &AuditEntry) -> ();
         api_key(hash: &[u8; 32]) -> Option<ApiKey>;
         api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
-        add_api_key(key: &ApiKey) -> ();
-        remove_api_key(workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> bool;
+        add_api_key(key: &ApiKey, entry: &AuditEntry) -> bool;
+        remove_api_key(
+        workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId, entry: &AuditEntry
+    ) -> bool;
         connector(workspace: &WorkspaceId, connector: &ConnectorId) -> Option<Connector>;
         connectors(workspace: &WorkspaceId, after: Option<&str>, limit: u32) -> Page<Connector>;
         add_connector(connector: &Connector, event: &Event) -> bool;
         replace_connector(connector: &Connector, expected_version: u64, event: &Event) -> bool;
-        begin_connector_deletion(connector: &Connector, expected_version: u64, due_at: Timestamp)
+        begin_connector_deletion(
+        connector: &Connector, expected_version: u64, due_at: Timestamp, entry: &AuditEntry
+    )
             -> bool;
         finish_connector_deletion(
             workspace: &WorkspaceId, connector: &ConnectorId, work: &DueWork, event: &Event

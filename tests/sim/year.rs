@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::domain::connection::ConnectionKey;
+use shared::domain::connection::{ConnectionKey, Readers};
 use shared::ports::Connections as _;
 
 use super::process::{HARD_LIMIT, Process, any, key};
@@ -39,7 +39,10 @@ async fn app(world: &Arc<World>, processes: &[Process], key: &ConnectionKey) {
             return;
         }
         if read(world, any(world, processes), key, 120 * MINUTE).await {
-            let noted = world.store.record_read(key, sim.timestamp()).await;
+            let noted = world
+                .store
+                .record_read(key, &Readers::new(), sim.timestamp())
+                .await;
             noted.expect("users meet no faults");
         }
     }

@@ -6,9 +6,10 @@ use axum::extract::{self, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::Connector;
-use shared::domain::handout::{Standing, missing_scopes, standing_at};
+use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
@@ -36,6 +37,7 @@ struct Details {
     connection_id: ConnectionId,
     granted_scopes: ScopeList,
     missing_scopes: ScopeList,
+    refreshable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_label: Option<String>,
     connected_at: Timestamp,
@@ -56,7 +58,8 @@ pub(crate) async fn of_user(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let backend = AppBackend::authenticate(&parts, &*state.registry).await?;
+    let scope = KeyScope::ConnectionsRead;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds(user) = PathIds::<UserId>::from_request_parts(&mut parts, &state).await?;
     let query = Query::from_request_parts(&mut parts, &state).await?;
     list(&state, &backend.workspace, &backend.app, &user, &query).await
@@ -119,6 +122,7 @@ fn details(connector: &Connector, connection: &Connection) -> Details {
         connection_id: connection.id.clone(),
         granted_scopes: connection.granted_scopes.clone(),
         missing_scopes: missing_scopes(connector, connection),
+        refreshable: outlives_its_token(connection),
         account_label: connection
             .account
             .as_ref()

@@ -1,6 +1,7 @@
 //! Who is connected to what: lists for users, for app back ends and for admins. Hands out no
 //! token and can open none.
 
+mod audit;
 mod for_admin;
 mod for_user;
 
@@ -10,7 +11,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Clock, Connections, Registry};
+use shared::ports::{Audit, Clock, Connections, Registry};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct State {
     pub registry: Arc<dyn Registry>,
     /// Connections.
     pub connections: Arc<dyn Connections>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Claim names.
@@ -40,5 +43,6 @@ pub fn router(state: State) -> Router {
             "/v1/connectors/{connector_id}/connections",
             get(for_admin::of_connector),
         )
+        .route("/v1/me/audit", get(audit::mine))
         .with_state(state)
 }

@@ -12,7 +12,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = wiring.store();
     let state = State {
         registry: Arc::clone(&store) as _,
-        connections: store,
+        connections: Arc::clone(&store) as _,
+        audit: store,
         clock: Arc::clone(&wiring.clock),
         identity: wiring.config.identity.clone(),
     };

@@ -6,8 +6,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::address::AddressRules;
 use shared::domain::app::{AccountChange, App, Completion};
+use shared::domain::audit::{Action, AuditEntry};
 use shared::domain::ids::AppId;
 use shared::domain::time::Timestamp;
+use shared::events::audit_id;
 use shared::http::identity::Admin;
 use shared::http::problem::Problem;
 use shared::http::request::{Json, PathIds};
@@ -61,7 +63,10 @@ pub(crate) async fn put(
         workspace: admin.workspace,
         id,
     };
-    state.registry.put_app(&app).await?;
+    let id = audit_id(&*state.entropy, now);
+    let entry = AuditEntry::new(id, &app.workspace, &admin.origin, Action::AppChanged);
+    let entry = entry.about_app(&app.id);
+    state.registry.put_app(&app, &entry).await?;
     let status = if before.is_some() {
         StatusCode::OK
     } else {

@@ -7,13 +7,14 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use shared::crypto::hash::random_id;
+use shared::domain::audit::{Action, AuditEntry, Origin};
 use shared::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
 use shared::domain::secret::Secret;
-use shared::events::connector_event;
+use shared::events::{audit_id, connector_event};
 use shared::http::identity::Admin;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds, Query};
@@ -73,6 +74,7 @@ pub(crate) async fn create(
     connector.config = discovery::complete(&state, &connector.provider, body.config).await?;
     seal_secret(&state, &mut connector, &client_secret).await?;
     let event = connector_event(&*state.entropy, &connector, Change::ConnectorCreated, now);
+    let event = event.by(&admin.origin);
     if !state.registry.add_connector(&connector, &event).await? {
         return Err(Problem::new(Code::Conflict, "the id is taken; try again"));
     }
@@ -158,12 +160,19 @@ pub(crate) async fn delete(
             &connector,
             &state.public_url,
         )),
-        ConnectorStatus::Enabled => begin_deletion(&state, connector).await,
+        ConnectorStatus::Enabled => begin_deletion(&state, connector, &admin.origin).await,
     }
 }
 
-async fn begin_deletion(state: &State, connector: Connector) -> Result<Response, Problem> {
+async fn begin_deletion(
+    state: &State,
+    connector: Connector,
+    origin: &Origin,
+) -> Result<Response, Problem> {
     let now = state.clock.now();
+    let id = audit_id(&*state.entropy, now);
+    let entry = AuditEntry::new(id, &connector.workspace, origin, Action::ConnectorDeleting)
+        .about_connector(&connector);
     let deleting = Connector {
         status: ConnectorStatus::Deleting { since: now },
         version: connector.version + 1,
@@ -172,7 +181,7 @@ async fn begin_deletion(state: &State, connector: Connector) -> Result<Response,
     };
     let begun = state
         .registry
-        .begin_connector_deletion(&deleting, connector.version, now)
+        .begin_connector_deletion(&deleting, connector.version, now, &entry)
         .await?;
     if !begun {
         return Err(Problem::new(

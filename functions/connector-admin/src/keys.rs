@@ -1,15 +1,19 @@
 //! `/v1/apps/{app}/keys`: the API keys of an app's back end.
 
+use std::collections::BTreeSet;
+
 use axum::extract;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::app::{ApiKey, PresentedApiKey};
-use shared::domain::ids::{ApiKeyId, AppId};
+use shared::domain::app::{ApiKey, KeyScope, MOST_KEYS, PresentedApiKey};
+use shared::domain::audit::{Action, AuditEntry, Origin};
+use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 use shared::domain::time::Timestamp;
+use shared::events::audit_id;
 use shared::http::identity::Admin;
-use shared::http::problem::Problem;
+use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 use shared::http::respond::{self, List};
 
@@ -20,12 +24,15 @@ use crate::{apps, input};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     name: String,
+    /// Absent: everything.
+    scopes: Option<BTreeSet<KeyScope>>,
 }
 
 #[derive(Debug, Serialize)]
 struct View<'a> {
     id: &'a ApiKeyId,
     name: &'a str,
+    scopes: &'a BTreeSet<KeyScope>,
     created_at: Timestamp,
     /// Only in the answer that makes the key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +44,7 @@ impl<'a> View<'a> {
         Self {
             id: &key.id,
             name: &key.name,
+            scopes: &key.scopes,
             created_at: key.created_at,
             key: shown.map(|shown| shown.key.expose()),
         }
@@ -59,13 +67,34 @@ pub(crate) async fn create(
         id: ApiKeyId::parse(random_id(&*state.entropy))?,
         name: input::name(&body.name)?,
         hash: hash(&minted.key),
+        scopes: scopes(body.scopes)?,
         created_at: state.clock.now(),
     };
-    state.registry.add_api_key(&key).await?;
+    let entry = entry(&state, &admin.origin, Action::KeyCreated, &key.workspace);
+    let entry = entry.about_key(&key.app, &key.id);
+    if !state.registry.add_api_key(&key, &entry).await? {
+        return Err(Problem::new(
+            Code::TooManyKeys,
+            format!("an app has at most {MOST_KEYS} live keys; remove one first"),
+        ));
+    }
     Ok(respond::json(
         StatusCode::CREATED,
         &View::of(&key, Some(&minted)),
     ))
+}
+
+fn entry(state: &State, origin: &Origin, action: Action, workspace: &WorkspaceId) -> AuditEntry {
+    let id = audit_id(&*state.entropy, state.clock.now());
+    AuditEntry::new(id, workspace, origin, action)
+}
+
+fn scopes(asked: Option<BTreeSet<KeyScope>>) -> Result<BTreeSet<KeyScope>, Problem> {
+    let scopes = asked.unwrap_or_else(KeyScope::all);
+    if scopes.is_empty() {
+        return Err(Problem::field("scopes", "must name one scope at least"));
+    }
+    Ok(scopes)
 }
 
 pub(crate) async fn list(
@@ -92,9 +121,11 @@ pub(crate) async fn remove(
     PathIds((app, key)): PathIds<(AppId, ApiKeyId)>,
 ) -> Result<Response, Problem> {
     admin.may_change()?;
+    let entry = entry(&state, &admin.origin, Action::KeyRemoved, &admin.workspace);
+    let entry = entry.about_key(&app, &key);
     if state
         .registry
-        .remove_api_key(&admin.workspace, &app, &key)
+        .remove_api_key(&admin.workspace, &app, &key, &entry)
         .await?
     {
         Ok(StatusCode::NO_CONTENT.into_response())

@@ -1,6 +1,7 @@
 //! The admin API: connectors, apps and API keys of a workspace, and the provider catalogue.
 
 mod apps;
+mod audit;
 mod connectors;
 mod discovery;
 mod input;
@@ -18,7 +19,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Clock, ConnectorHealth, Documents, Entropy, Registry};
+use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
 
 /// What the routes need.
@@ -28,6 +29,8 @@ pub struct State {
     pub registry: Arc<dyn Registry>,
     /// How connectors are doing.
     pub health: Arc<dyn ConnectorHealth>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// What issuers publish.
     pub documents: Arc<dyn Documents>,
     /// Seals client secrets.
@@ -70,5 +73,6 @@ pub fn router(state: State) -> Router {
         .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
+        .route("/v1/audit", get(audit::list))
         .with_state(state)
 }

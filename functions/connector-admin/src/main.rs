@@ -13,6 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let state = State {
         registry: Arc::clone(&store) as _,
         health: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
         documents: wiring.documents(),
         vault: wiring.vault(&store),
         publisher: wiring.publisher(&store),

@@ -87,6 +87,7 @@ pub(crate) async fn update(
     }
     let now = after.updated_at;
     let event = connector_event(&*state.entropy, &after, Change::ConnectorUpdated, now);
+    let event = event.by(&admin.origin);
     if !state
         .registry
         .replace_connector(&after, before.version, &event)

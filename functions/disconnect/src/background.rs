@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Map, json};
+use shared::domain::audit::Origin;
 use shared::domain::connection::Connection;
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Change;
@@ -213,7 +214,9 @@ async fn disconnect_all(state: &State, connections: Vec<Connection>) {
             if connection.status.is_gone() {
                 return;
             }
-            if let Err(error) = stop(state, &connection, state.clock.now()).await {
+            if let Err(error) =
+                stop(state, &connection, &Origin::default(), state.clock.now()).await
+            {
                 tracing::warn!(
                     connection.id = %connection.id, error = %error, "was not disconnected"
                 );

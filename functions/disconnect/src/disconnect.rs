@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::crypto::hash::random_fraction;
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey, RevocationOutcome};
 use shared::domain::event::Change;
 use shared::domain::time::Timestamp;
@@ -33,6 +34,7 @@ pub(crate) enum Disconnected {
 pub(crate) async fn disconnect(
     state: &State,
     key: &ConnectionKey,
+    origin: &Origin,
 ) -> Result<Disconnected, Problem> {
     let mut tries = TRIES;
     loop {
@@ -41,7 +43,7 @@ pub(crate) async fn disconnect(
         let Some(connection) = connection.filter(|connection| !connection.status.is_gone()) else {
             return Ok(Disconnected::Before);
         };
-        match stop(state, &connection, state.clock.now()).await {
+        match stop(state, &connection, origin, state.clock.now()).await {
             Ok(Stopped::Settled) => {
                 return Ok(Disconnected::Settled(RevocationOutcome::Unsupported));
             }
@@ -79,6 +81,7 @@ pub(crate) enum Stopped {
 pub(crate) async fn stop(
     state: &State,
     connection: &Connection,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<Stopped, StoreError> {
     let revocation = connection.sealed.clone().map(|sealed| Revocation {
@@ -91,6 +94,7 @@ pub(crate) async fn stop(
         settles_connection: true,
     });
     let event = connection_event(&*state.entropy, connection, Change::Disconnected, now);
+    let event = event.by(origin);
     if !state
         .connections
         .disconnect(connection, revocation.as_ref(), &event)

@@ -4,6 +4,7 @@ use axum::extract::{self, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::{ConnectionKey, RevocationOutcome};
 use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
 use shared::http::identity::{Admin, AppBackend, User};
@@ -33,7 +34,7 @@ pub(crate) async fn by_user(
         user: user.user,
         connector,
     };
-    Ok(answer(&disconnect(&state, &key).await?))
+    Ok(answer(&disconnect(&state, &key, &user.origin).await?))
 }
 
 pub(crate) async fn by_app(
@@ -41,16 +42,17 @@ pub(crate) async fn by_app(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let AppBackend { workspace, app } = AppBackend::authenticate(&parts, &*state.registry).await?;
+    let scope = KeyScope::ConnectionsWrite;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
     let key = ConnectionKey {
-        workspace,
-        app,
+        workspace: backend.workspace,
+        app: backend.app,
         user,
         connector,
     };
-    Ok(answer(&disconnect(&state, &key).await?))
+    Ok(answer(&disconnect(&state, &key, &backend.origin).await?))
 }
 
 pub(crate) async fn by_admin(
@@ -64,7 +66,9 @@ pub(crate) async fn by_admin(
         .by_id(&admin.workspace, &connector, &connection)
         .await?;
     let found = found.ok_or_else(Problem::not_found)?;
-    Ok(answer(&disconnect(&state, &found.key).await?))
+    Ok(answer(
+        &disconnect(&state, &found.key, &admin.origin).await?,
+    ))
 }
 
 fn answer(disconnected: &Disconnected) -> Response {

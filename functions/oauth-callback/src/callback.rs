@@ -13,8 +13,8 @@ use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Display, Redirected, Returned, SessionToken, Stage,
 };
 use shared::http::page::{
-    self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, same_browser,
-    unavailable,
+    self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, returnable,
+    same_browser, unavailable,
 };
 use shared::http::problem::Problem;
 use shared::http::request::Query;
@@ -100,6 +100,8 @@ pub(crate) async fn climb(
     let redirected = expecting(&session, &token)?;
     // The browser that was sent away is the one that comes back (H-03).
     same_browser(headers, &session)?;
+    // Where nobody may be sent back to, nothing is begun (C19).
+    returnable(&*state.registry, &session).await?;
     if session.is_expired(state.clock.now()) {
         return end(state, &session, Ending::Expired).await;
     }

@@ -8,7 +8,9 @@ use shared::crypto::hash::matches;
 use shared::domain::app::Completion;
 use shared::domain::ids::SessionId;
 use shared::domain::session::{AuthorizationSession, SessionToken, Stage};
-use shared::http::page::{FlowCookie, NOT_OURS, Page, Told, leave, same_browser, unavailable};
+use shared::http::page::{
+    FlowCookie, NOT_OURS, Page, Told, leave, returnable, same_browser, unavailable,
+};
 use shared::http::problem::Problem;
 use shared::http::request::Query;
 use url::Url;
@@ -43,6 +45,7 @@ pub(crate) async fn finish(
         .map_err(unavailable)?
         .ok_or(NOT_OURS)?;
     same_browser(&headers, &session)?;
+    returnable(&*state.registry, &session).await?;
     let told = match (&session.stage, &token) {
         (Stage::Ended(ending), _) => Told::Ended(*ending),
         (_, Some(token)) if completes(&session, token) => Told::Authorized(token),

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use shared::ports::{Clock, Entropy, KeyService, Sessions};
+use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
 use url::Url;
 
 /// What the routes need. Nothing in it can open what it seals.
 #[derive(Clone)]
 pub struct State {
+    /// Apps.
+    pub registry: Arc<dyn Registry>,
     /// Authorization sessions.
     pub sessions: Arc<dyn Sessions>,
     /// Seals the code.

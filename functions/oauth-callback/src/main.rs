@@ -9,8 +9,10 @@ use shared::runtime::wiring::Wiring;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
+    let store = wiring.store();
     let state = State {
-        sessions: wiring.store(),
+        registry: Arc::clone(&store) as _,
+        sessions: store,
         keys: wiring.kms(),
         clock: Arc::clone(&wiring.clock),
         entropy: Arc::clone(&wiring.entropy),

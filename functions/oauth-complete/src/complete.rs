@@ -5,21 +5,23 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::app::Completion;
+use shared::domain::audit::{Action, AuditEntry, Origin, Outcome};
 use shared::domain::connection::Connection;
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
-use shared::domain::handout::missing_scopes;
+use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::{ConnectionId, ConnectorId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, SessionToken};
+use shared::events::audit_id;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::Json;
 use shared::http::respond;
 
 use crate::State;
-use crate::redeem::{Completing, Failed, completing, connection_key, redeem};
+use crate::redeem::{self, Completing, Failed, completing, found, redeem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +36,7 @@ struct Completed<'a> {
     status: &'static str,
     granted_scopes: &'a ScopeList,
     missing_scopes: ScopeList,
+    refreshable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_label: Option<&'a str>,
 }
@@ -66,6 +69,7 @@ pub(crate) async fn complete(
             .sessions
             .end(&session.id, Ending::UserMismatch)
             .await?;
+        note_mismatch(&state, &session, &user.origin).await;
         return Err(Problem::new(
             Code::UserMismatch,
             "the flow was started by somebody else; nothing was connected",
@@ -73,36 +77,36 @@ pub(crate) async fn complete(
     }
     match completing {
         Completing::Now(returned) => {
-            let connected = redeem(&state, &session, returned).await;
+            let connected = redeem(&state, &session, returned, &user.origin).await;
             let connected = connected.map_err(Failed::into_problem)?;
             Ok(completed(&connected.connector, &connected.connection))
         }
+        // Whoever redeemed the code has died over it (C8).
+        Completing::Elsewhere if session.is_expired(state.clock.now()) => {
+            Err(redeem::expired().into_problem())
+        }
         Completing::Elsewhere => Err(Failed::Elsewhere.into_problem()),
         // The app repeats itself: the same answer (C7).
-        Completing::Done(connection) => done_before(&state, &session, connection).await,
+        Completing::Done(id) => {
+            let connected = found(&state, &session, id).await?;
+            let connected = connected.ok_or_else(Problem::not_connected)?;
+            Ok(completed(&connected.connector, &connected.connection))
+        }
     }
 }
 
-async fn done_before(
-    state: &State,
-    session: &AuthorizationSession,
-    id: &ConnectionId,
-) -> Result<Response, Problem> {
-    let connector = state
-        .registry
-        .connector(&session.workspace, &session.connector)
-        .await?;
-    let connection = state
-        .connections
-        .connection(&connection_key(session))
-        .await?;
-    match (connector, connection) {
-        (Some(connector), Some(connection))
-            if connection.id == *id && !connection.status.is_gone() =>
-        {
-            Ok(completed(&connector, &connection))
-        }
-        _ => Err(Problem::not_connected()),
+/// In the workspace whose flow it was. A table that does not answer refuses nobody less.
+async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &Origin) {
+    let id = audit_id(&*state.entropy, state.clock.now());
+    let entry = AuditEntry {
+        outcome: Outcome::Refused,
+        connector: Some(session.connector.clone()),
+        user: Some(session.user.clone()),
+        ..AuditEntry::new(id, &session.workspace, origin, Action::UserMismatch)
+            .about_app(&session.app)
+    };
+    if let Err(error) = state.audit.add_entry(&entry).await {
+        tracing::error!(session.id = %session.id, error = %error, "audit entry was not written");
     }
 }
 
@@ -113,6 +117,7 @@ fn completed(connector: &Connector, connection: &Connection) -> Response {
         status: "connected",
         granted_scopes: &connection.granted_scopes,
         missing_scopes: missing_scopes(connector, connection),
+        refreshable: outlives_its_token(connection),
         account_label: connection
             .account
             .as_ref()

@@ -4,22 +4,25 @@
 //! sent to the provider. A form of another site does nothing: it has no completion code, and the
 //! flow's cookie, which is SameSite=Lax, does not come with it.
 
-use axum::extract;
+use axum::extract::{self, Extension};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use shared::catalogue;
 use shared::domain::app::{App, Completion};
+use shared::domain::audit::{Actor, Origin};
 use shared::domain::ending::Ending;
+use shared::domain::handout::{missing_scopes, outlives_its_token};
+use shared::domain::ids::ConnectionId;
 use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
 use shared::http::page::{
-    Confirm, FlowCookie, NOT_OURS, Page, RETURN_GONE, Told, UNAVAILABLE, WRONG_MODE, Wait, leave,
-    same_browser, same_origin, unavailable,
+    Confirm, FlowCookie, Granted, NOT_OURS, Page, Told, UNAVAILABLE, WRONG_MODE, Wait, leave,
+    returnable, same_browser, same_origin, unavailable,
 };
 use shared::http::problem::Problem;
-use shared::http::request::{Form, Query};
+use shared::http::request::{Form, Query, RequestFacts};
 
 use crate::State;
-use crate::redeem::{Completing, Failed, completing, connector, redeem};
+use crate::redeem::{Completing, Connected, Failed, completing, connector, found, redeem};
 
 /// `GET`: asks.
 pub(crate) async fn show(
@@ -32,7 +35,7 @@ pub(crate) async fn show(
     match flow.at(&state)? {
         At::Asked(_) => flow.ask(&state).await,
         At::Elsewhere => Ok(flow.wait()),
-        At::Over(told) => Ok(flow.leave(&told)),
+        At::Over(end) => flow.over(&state, end).await,
     }
 }
 
@@ -40,6 +43,7 @@ pub(crate) async fn show(
 pub(crate) async fn decide(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     form: Result<Form, Problem>,
 ) -> Result<Response, Page> {
     same_origin(&headers)?;
@@ -47,9 +51,12 @@ pub(crate) async fn decide(
     let flow = Flow::find(&state, &headers, form.get("code")).await?;
     match (form.get("decision"), flow.at(&state)?) {
         // Pressed twice, or after the back button: the same end (C7).
-        (Some("connect" | "cancel"), At::Over(told)) => Ok(flow.leave(&told)),
+        (Some("connect" | "cancel"), At::Over(end)) => flow.over(&state, end).await,
         (Some("connect"), At::Elsewhere) => Ok(flow.wait()),
-        (Some("connect"), At::Asked(returned)) => flow.connect(&state, returned).await,
+        (Some("connect"), At::Asked(returned)) => {
+            let request_id = facts.and_then(|facts| facts.known().request_id);
+            flow.connect(&state, returned, request_id).await
+        }
         (Some("cancel"), At::Asked(_) | At::Elsewhere) => flow.cancel(&state).await,
         _ => Err(NOT_OURS),
     }
@@ -66,7 +73,12 @@ struct Flow {
 enum At<'a> {
     Asked(&'a Returned),
     Elsewhere,
-    Over(Told<'a>),
+    Over(End<'a>),
+}
+
+enum End<'a> {
+    Connected(&'a ConnectionId),
+    Not(Ending),
 }
 
 impl Flow {
@@ -77,13 +89,7 @@ impl Flow {
         if session.completion != Completion::Screen {
             return Err(WRONG_MODE);
         }
-        let app = state
-            .registry
-            .app(&session.workspace, &session.app)
-            .await
-            .map_err(unavailable)?
-            .filter(|app| app.return_urls.contains(&session.return_url))
-            .ok_or(RETURN_GONE)?;
+        let app = returnable(&*state.registry, &session).await?;
         Ok(Self {
             session,
             token,
@@ -93,13 +99,13 @@ impl Flow {
 
     fn at(&self, state: &State) -> Result<At<'_>, Page> {
         if let Stage::Ended(ending) = self.session.stage {
-            return Ok(At::Over(Told::Ended(ending)));
+            return Ok(At::Over(End::Not(ending)));
         }
         let completing = completing(&self.session, &self.token).ok_or(NOT_OURS)?;
         let expired = self.session.is_expired(state.clock.now());
         Ok(match completing {
-            Completing::Done(connection) => At::Over(Told::Connected(connection)),
-            _ if expired => At::Over(Told::Ended(Ending::Expired)),
+            Completing::Done(connection) => At::Over(End::Connected(connection)),
+            _ if expired => At::Over(End::Not(Ending::Expired)),
             Completing::Now(returned) => At::Asked(returned),
             Completing::Elsewhere => At::Elsewhere,
         })
@@ -117,7 +123,7 @@ impl Flow {
             let ending = Ending::ConnectorChanged;
             let ended = state.sessions.end(&self.session.id, ending).await;
             ended.map_err(unavailable)?;
-            return Ok(self.leave(&Told::Ended(ending)));
+            return Ok(self.leave_without(ending));
         };
         let code = self.token.to_secret();
         let page = Confirm {
@@ -131,10 +137,20 @@ impl Flow {
         Ok(page.answer(&self.session.return_url))
     }
 
-    async fn connect(&self, state: &State, returned: &Returned) -> Result<Response, Page> {
-        match redeem(state, &self.session, returned).await {
-            Ok(connected) => Ok(self.leave(&Told::Connected(&connected.connection.id))),
-            Err(Failed::Over(ending, _)) => Ok(self.leave(&Told::Ended(ending))),
+    async fn connect(
+        &self,
+        state: &State,
+        returned: &Returned,
+        request_id: Option<String>,
+    ) -> Result<Response, Page> {
+        // Nobody has signed in here: whoever sits at the browser says to be the user who started.
+        let origin = Origin {
+            actor: Actor::User(self.session.user.clone()),
+            request_id,
+        };
+        match redeem(state, &self.session, returned, &origin).await {
+            Ok(connected) => Ok(self.leave_with(&connected)),
+            Err(Failed::Over(ending, _)) => Ok(self.leave_without(ending)),
             Err(Failed::Elsewhere) => Ok(self.wait()),
             Err(Failed::NotYet(_)) => Err(UNAVAILABLE),
         }
@@ -148,7 +164,7 @@ impl Flow {
         let session = read(state, &self.token).await?;
         let flow = Self { session, ..self };
         match flow.at(state)? {
-            At::Over(told) => Ok(flow.leave(&told)),
+            At::Over(end) => flow.over(state, end).await,
             At::Asked(_) | At::Elsewhere => Err(UNAVAILABLE),
         }
     }
@@ -159,6 +175,41 @@ impl Flow {
             code: code.expose(),
         }
         .into_response()
+    }
+
+    /// Where it has come to before (C7).
+    async fn over(&self, state: &State, end: End<'_>) -> Result<Response, Page> {
+        let id = match end {
+            End::Not(ending) => return Ok(self.leave_without(ending)),
+            End::Connected(id) => id,
+        };
+        let connected = found(state, &self.session, id).await.map_err(unavailable)?;
+        // Disconnected since, it has been connected all the same.
+        let gone = Granted {
+            connection: id,
+            missing_scopes: false,
+            refreshable: true,
+        };
+        Ok(connected.map_or_else(
+            || self.leave(&Told::Connected(gone)),
+            |connected| self.leave_with(&connected),
+        ))
+    }
+
+    fn leave_with(&self, connected: &Connected) -> Response {
+        let Connected {
+            connector,
+            connection,
+        } = connected;
+        self.leave(&Told::Connected(Granted {
+            connection: &connection.id,
+            missing_scopes: !missing_scopes(connector, connection).is_empty(),
+            refreshable: outlives_its_token(connection),
+        }))
+    }
+
+    fn leave_without(&self, ending: Ending) -> Response {
+        self.leave(&Told::Ended(ending))
     }
 
     /// The cookie stays: whoever presses again is to come to the same end.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use shared::crypto::hash::{random_fraction, random_id};
 use shared::domain::app::AccountChange;
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
 use shared::domain::job::{EscrowedGrant, Job, SealedBytes};
+use shared::domain::provider::RevocationReach;
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
@@ -29,6 +31,7 @@ pub(crate) async fn connect(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: TokenAnswer,
+    origin: &Origin,
 ) -> Result<Connection, Failed> {
     let now = state.clock.now();
     let started = state.clock.monotonic();
@@ -36,13 +39,16 @@ pub(crate) async fn connect(
         let standing = read(state, &connection_key(session), started).await;
         let standing = match standing {
             Ok(standing) => standing,
-            Err(error) => return Err(escrow(state, session, redemption, &answer, error).await),
+            Err(error) => {
+                return Err(escrow(state, session, redemption, &answer, origin, error).await);
+            }
         };
-        let write = write_of(state, session, redemption, &answer, standing, now);
+        let mut write = write_of(state, session, redemption, &answer, standing, now);
+        write.event = write.event.by(origin);
         let replaced = write.replaces.as_ref();
         let replaced = replaced.filter(|connected| is_other_account(connected, &write.connection));
         if replaced.is_some() && session.account_change == AccountChange::Refuse {
-            revoke(state, &write.connection, now).await;
+            revoke(state, redemption, &write.connection, now).await;
             return Err(Failed::over(
                 Ending::AccountMismatch,
                 Code::AccountMismatch,
@@ -54,7 +60,7 @@ pub(crate) async fn connect(
                 if let Some(other) = replaced {
                     // Nobody uses the account that was connected before. Not sooner: until the
                     // new one is stored, the old one is what works (C16).
-                    revoke(state, other, now).await;
+                    revoke(state, redemption, other, now).await;
                 }
                 state.publisher.publish(&write.event).await;
                 return Ok(write.connection);
@@ -62,18 +68,20 @@ pub(crate) async fn connect(
             // A refresh or a disconnect came in between: on top of what stands now.
             Ok(ConnectAnswer::Changed) => {}
             Ok(ConnectAnswer::ConnectorGone) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(connector_gone());
             }
             Ok(ConnectAnswer::SessionGone) => {
-                revoke(state, &write.connection, now).await;
+                revoke(state, redemption, &write.connection, now).await;
                 return Err(Failed::over(
                     Ending::Cancelled,
                     Code::Conflict,
                     "the flow was ended; start again",
                 ));
             }
-            Err(error) => return Err(escrow(state, session, redemption, &answer, error).await),
+            Err(error) => {
+                return Err(escrow(state, session, redemption, &answer, origin, error).await);
+            }
         }
     }
 }
@@ -88,7 +96,7 @@ pub(crate) async fn discard(
 ) {
     let now = state.clock.now();
     let write = write_of(state, session, redemption, answer, None, now);
-    revoke(state, &write.connection, now).await;
+    revoke(state, redemption, &write.connection, now).await;
 }
 
 fn write_of(
@@ -176,6 +184,7 @@ async fn escrow(
     session: &AuthorizationSession,
     redemption: &Redemption,
     answer: &TokenAnswer,
+    origin: &Origin,
     error: StoreError,
 ) -> Failed {
     let now = state.clock.now();
@@ -183,14 +192,15 @@ async fn escrow(
     let connection = write_of(state, session, redemption, answer, None, now).connection;
     let kept = match &error {
         StoreError::Unavailable(_) => {
-            let job = Job::StoreConnection(Box::new(escrowed(session, &connection)));
+            let job =
+                Job::StoreConnection(Box::new(escrowed(session, redemption, &connection, origin)));
             state.jobs.enqueue(&[job]).await.is_ok()
         }
         StoreError::Corrupt(_) => false,
     };
     tracing::error!(session.id = %session.id, error = %error, kept, "the table did not take a connection");
     if !kept {
-        revoke(state, &connection, now).await;
+        revoke(state, redemption, &connection, now).await;
         return Failed::Over(Ending::NotStored, error.into());
     }
     let problem = Problem::new(
@@ -200,7 +210,12 @@ async fn escrow(
     Failed::NotYet(problem.retry_after(Duration::from_secs(5)))
 }
 
-fn escrowed(session: &AuthorizationSession, connection: &Connection) -> EscrowedGrant {
+fn escrowed(
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    connection: &Connection,
+    origin: &Origin,
+) -> EscrowedGrant {
     debug_assert_eq!(connection.generation, EscrowedGrant::GENERATION);
     EscrowedGrant {
         session: session.id.clone(),
@@ -214,8 +229,10 @@ fn escrowed(session: &AuthorizationSession, connection: &Connection) -> Escrowed
         granted_scopes: connection.granted_scopes.clone(),
         account: connection.account.clone(),
         account_change: session.account_change,
+        revocable: is_revocable(redemption),
         due_at: connection.due_at,
         connected_at: connection.connected_at,
+        origin: origin.clone(),
     }
 }
 
@@ -266,8 +283,20 @@ async fn pause(state: &State) {
         .await;
 }
 
-/// Nobody has these tokens any more, or ever will: the provider is told, in the background.
-async fn revoke(state: &State, connection: &Connection, now: Timestamp) {
+/// Whether a revocation ends no more than the grant whose token it names.
+fn is_revocable(redemption: &Redemption) -> bool {
+    let revocation = redemption.client.provider.revocation.as_ref();
+    revocation.is_none_or(|how| how.reach == RevocationReach::Grant)
+}
+
+/// Nobody has these tokens any more, or ever will: the provider is told, in the background. Not where that
+/// would end more than the one grant: what the same account has connected elsewhere, or had
+/// connected here before, is worth more than tokens that nobody holds.
+async fn revoke(state: &State, redemption: &Redemption, connection: &Connection, now: Timestamp) {
+    if !is_revocable(redemption) {
+        tracing::info!(connection.id = %connection.id, "tokens were dropped and not revoked");
+        return;
+    }
     let Some(sealed) = connection.sealed.clone() else {
         return;
     };

@@ -17,7 +17,8 @@ use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::id_token::IdTokens;
 use shared::ports::{
-    Clock, Connections, DueTable, Entropy, JobQueue, KeyService, ProviderApi, Registry, Sessions,
+    Audit, Clock, Connections, DueTable, Entropy, JobQueue, KeyService, ProviderApi, Registry,
+    Sessions,
 };
 use url::Url;
 
@@ -34,6 +35,8 @@ pub struct State {
     pub due: Arc<dyn DueTable>,
     /// Takes tokens that the table does not take.
     pub jobs: Arc<dyn JobQueue>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// Opens the code and the verifier.
     pub keys: Arc<dyn KeyService>,
     /// The workspaces' keys.

@@ -17,6 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         jobs: wiring.bus(),
+        audit: Arc::clone(&store) as _,
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::matches;
 use shared::crypto::vault::{VaultError, WorkspaceKeys};
+use shared::domain::audit::Origin;
 use shared::domain::connection::{Connection, ConnectionKey};
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
@@ -111,8 +112,9 @@ pub(crate) async fn redeem(
     state: &State,
     session: &AuthorizationSession,
     returned: &Returned,
+    origin: &Origin,
 ) -> Result<Connected, Failed> {
-    let redeemed = attempt(state, session, returned).await;
+    let redeemed = attempt(state, session, returned, origin).await;
     if let Err(Failed::Over(ending, problem)) = &redeemed {
         tracing::warn!(
             session.id = %session.id, connector.id = %session.connector,
@@ -130,13 +132,10 @@ async fn attempt(
     state: &State,
     session: &AuthorizationSession,
     returned: &Returned,
+    origin: &Origin,
 ) -> Result<Connected, Failed> {
     if session.is_expired(state.clock.now()) {
-        return Err(Failed::over(
-            Ending::Expired,
-            Code::SessionExpired,
-            "start again; a code is kept two minutes",
-        ));
+        return Err(expired());
     }
     let redemption = prepare(state, session).await?;
     let grant = open_grant(state, session, returned, &redemption.connector).await?;
@@ -165,7 +164,7 @@ async fn attempt(
     })?;
     answer.account =
         identify::account(state, session, &redemption, returned, keys, &answer).await?;
-    let connection = connect(state, session, &redemption, answer).await?;
+    let connection = connect(state, session, &redemption, answer, origin).await?;
     Ok(Connected {
         connector: redemption.connector,
         connection,
@@ -243,6 +242,37 @@ pub(crate) fn connection_key(session: &AuthorizationSession) -> ConnectionKey {
         user: session.user.clone(),
         connector: session.connector.clone(),
     }
+}
+
+/// What a completed flow has connected, if it still is.
+pub(crate) async fn found(
+    state: &State,
+    session: &AuthorizationSession,
+    id: &ConnectionId,
+) -> Result<Option<Connected>, StoreError> {
+    let connector = state
+        .registry
+        .connector(&session.workspace, &session.connector)
+        .await?;
+    let connection = state
+        .connections
+        .connection(&connection_key(session))
+        .await?;
+    let found = connector
+        .zip(connection)
+        .filter(|(_, connection)| connection.id == *id && !connection.status.is_gone());
+    Ok(found.map(|(connector, connection)| Connected {
+        connector,
+        connection,
+    }))
+}
+
+pub(crate) fn expired() -> Failed {
+    Failed::over(
+        Ending::Expired,
+        Code::SessionExpired,
+        "start again; a code is kept two minutes",
+    )
 }
 
 /// The connector was deleted, or its client changed, while the user was away.

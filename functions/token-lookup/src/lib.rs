@@ -1,10 +1,15 @@
 //! A fresh access token for an app's back end.
 //!
 //! A token that is still fresh costs one DynamoDB round trip, no KMS call while the workspace's
-//! key is in memory, and no write but the hourly note that it was read.
+//! key is in memory, and no write but once an hour and key: the audit
+//! entry and the note that it was read.
+
+mod bulk;
+mod caps;
+mod reading;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,17 +19,18 @@ use axum::routing::post;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::crypto::hash::hash;
-use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::app::KeyScope;
+use shared::domain::connection::ConnectionKey;
 use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{ConnectorId, UserId};
-use shared::domain::refresh_policy::READ_RECORD_INTERVAL;
+use shared::domain::rate::{Meter, minute_of};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::{AppBackend, presented_key};
 use shared::http::problem::{Code, Problem};
-use shared::http::request::Json;
+use shared::http::request::{Json, RequestFacts};
 use shared::http::respond;
-use shared::ports::{Lookup, LookupKeys};
+use shared::ports::{Audit, Lookup, LookupKeys};
 use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
 
 /// The validity asked for when the caller names none.
@@ -39,6 +45,12 @@ pub struct State {
     pub lookup: Arc<dyn Lookup>,
     /// Refreshes what is not fresh.
     pub engine: RefreshEngine,
+    /// Counts what is read.
+    pub meter: Arc<Mutex<Meter>>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
+    /// How many connections a key may read in an hour before that is told.
+    pub bulk_connections: u32,
 }
 
 /// The function's route.
@@ -87,15 +99,17 @@ async fn token(
         connector: wanted.connector_id,
     };
     let cached = state.engine.vault.cached(&key.workspace);
-    let rows = state
-        .lookup
-        .lookup(&LookupKeys {
-            api_key: hash(&presented.key),
-            connection: key.clone(),
-            with_workspace_keys: cached.is_none(),
-        })
-        .await?;
-    AppBackend::admit(&parts, &presented, rows.api_key.as_ref())?;
+    let now = state.engine.clock.now();
+    let keys = LookupKeys {
+        api_key: hash(&presented.key),
+        connection: key.clone(),
+        with_workspace_keys: cached.is_none(),
+        minute: minute_of(now),
+    };
+    let rows = state.lookup.lookup(&keys).await?;
+    let record = rows.api_key.as_ref();
+    let reader = AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
+    caps::pass(&state.meter, &*state.lookup, &keys, rows.reads, now).await?;
 
     let connector = rows
         .connector
@@ -115,7 +129,10 @@ async fn token(
         .fresh_tokens(&connector, connection, min_ttl)
         .await
         .map_err(refusal)?;
-    note_reading(&state, &fresh.connection).await;
+    RequestFacts::note(&parts, |facts| {
+        facts.connection = Some(fresh.connection.id.clone());
+    });
+    reading::note(&state, &parts, &reader, &fresh.connection, &rows.readers).await;
     Ok(answer(&fresh))
 }
 
@@ -152,25 +169,6 @@ fn refusal(reason: NotFresh) -> Problem {
         )
         .retry_after(retry_after),
         NotFresh::Unreadable => Problem::new(Code::Internal, "the fault has been recorded"),
-    }
-}
-
-/// At most once an hour and connection. A failure costs the caller nothing.
-async fn note_reading(state: &State, connection: &Connection) {
-    let now = state.engine.clock.now();
-    let due = connection
-        .last_read_at
-        .is_none_or(|at| now.since(at) >= READ_RECORD_INTERVAL);
-    if !due {
-        return;
-    }
-    if let Err(error) = state
-        .engine
-        .connections
-        .record_read(&connection.key, now)
-        .await
-    {
-        tracing::warn!(connection.id = %connection.id, error = %error, "reading was not noted");
     }
 }
 

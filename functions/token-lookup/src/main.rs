@@ -1,7 +1,8 @@
 //! The Lambda function `token-lookup`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use shared::domain::rate::Meter;
 use shared::runtime::lambda::{serve, with_telemetry};
 use shared::runtime::wiring::Wiring;
 use token_lookup::{State, router};
@@ -17,8 +18,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     }
     let engine = wiring.engine(&store, &vault);
     let state = State {
-        lookup: store,
+        lookup: Arc::clone(&store) as _,
+        audit: store,
+        bulk_connections: wiring.config.bulk_connections,
         engine,
+        meter: Arc::new(Mutex::new(Meter::new(wiring.config.caps))),
     };
     serve(with_telemetry(
         router(state),

@@ -18,8 +18,8 @@ use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
     AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, IdTokenProfile,
-    Identity, Provider, RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationShape,
-    RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
+    Identity, Provider, RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationReach,
+    RevocationShape, RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
 };
 
 pub(super) const ID: &str = "custom";
@@ -118,6 +118,11 @@ pub(super) fn resolve(
                 RevocationShape::FormPost
             },
             token: RevokedToken::Refresh,
+            reach: if answers.is("revoke_reach", "account") {
+                RevocationReach::Account
+            } else {
+                RevocationReach::Grant
+            },
         }),
         refresh: RefreshProfile {
             grant: answers.refresh_grant()?,

@@ -100,6 +100,7 @@ fn revocation(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Revocat
         url,
         shape: revoke.shape,
         token: revoke.token,
+        reach: revoke.reach,
     }))
 }
 

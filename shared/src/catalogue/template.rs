@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::provider::{
-    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, ResponseMode, RevocationShape,
-    RevokedToken,
+    BodyEncoding, ClientAuth, ErrorClass, ExchangeMethod, ResponseMode, RevocationReach,
+    RevocationShape, RevokedToken,
 };
 
 /// A catalogue file.
@@ -164,6 +164,9 @@ pub struct RevokeTemplate {
     pub shape: RevocationShape,
     /// Which token is sent first.
     pub token: RevokedToken,
+    /// What else ends with it.
+    #[serde(default)]
+    pub reach: RevocationReach,
 }
 
 /// The life of grants; see [`RefreshProfile`](crate::domain::provider::RefreshProfile).

@@ -1,5 +1,7 @@
 //! Apps of a workspace and the keys of their back ends.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -95,12 +97,57 @@ impl PresentedApiKey {
         let workspace = WorkspaceId::parse(parts.next()?).ok()?;
         let app = AppId::parse(parts.next()?).ok()?;
         let secret = parts.next()?;
-        let whole = parts.next().is_none() && secret.len() == 43;
+        let is_secret = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        let whole = parts.next().is_none() && secret.len() == 43 && secret.bytes().all(is_secret);
         whole.then(|| Self {
             workspace,
             app,
             key: Secret::new(text),
         })
+    }
+}
+
+/// How many keys of one app may be live: the one in use, and the one that takes over.
+pub const MOST_KEYS: usize = 2;
+
+/// What an API key may be used for. A key without any restriction has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyScope {
+    /// Look up access tokens.
+    #[serde(rename = "tokens:read")]
+    TokensRead,
+    /// See who is connected to what.
+    #[serde(rename = "connections:read")]
+    ConnectionsRead,
+    /// Disconnect users.
+    #[serde(rename = "connections:write")]
+    ConnectionsWrite,
+}
+
+impl KeyScope {
+    const ALL: [Self; 3] = [
+        Self::TokensRead,
+        Self::ConnectionsRead,
+        Self::ConnectionsWrite,
+    ];
+
+    /// Every scope there is.
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from(Self::ALL)
+    }
+
+    /// The scope as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokensRead => "tokens:read",
+            Self::ConnectionsRead => "connections:read",
+            Self::ConnectionsWrite => "connections:write",
+        }
+    }
+
+    /// The scope that the API spells so.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
 }
 
@@ -117,6 +164,8 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the whole key; look-ups go by it (H-49).
     pub hash: [u8; 32],
+    /// What it may be used for.
+    pub scopes: BTreeSet<KeyScope>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -145,7 +194,9 @@ mod tests {
     #[test]
     fn a_text_that_is_not_a_key_is_none() {
         let long = format!("{}.x", key().key.expose());
+        let odd = format!("grantry_sk_w.a.{}", "=".repeat(43));
         for text in [
+            odd.as_str(),
             "",
             "grantry_sk_",
             "grantry_sk_w.a.short",

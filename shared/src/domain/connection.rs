@@ -1,10 +1,11 @@
 //! A connection: what one subject granted through one connector.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use super::ids::{ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use super::scopes::ScopeList;
 use super::time::Timestamp;
 use super::token::{Account, Validity};
@@ -81,6 +82,9 @@ impl Connection {
         self.outcome_lost || self.open_attempts > 1
     }
 }
+
+/// The keys that have read a connection's token lately, and when they last noted that.
+pub type Readers = BTreeMap<ApiKeyId, Timestamp>;
 
 /// The life cycle of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

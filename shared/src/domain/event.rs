@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Origin;
 use super::connection::ReconnectReason;
 use super::health::Misconfiguration;
-use super::ids::{AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
+use super::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
 use super::scopes::ScopeList;
 use super::time::Timestamp;
 
@@ -20,11 +21,24 @@ pub struct Event {
     pub time: Timestamp,
     /// Where it was made.
     pub workspace_id: WorkspaceId,
-    /// The connector concerned.
-    pub connector_id: ConnectorId,
+    /// The connector concerned, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector_id: Option<ConnectorId>,
+    /// Who changed it.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What changed.
     #[serde(flatten)]
     pub change: Change,
+}
+
+impl Event {
+    /// The same, caused by somebody.
+    #[must_use]
+    pub fn by(mut self, origin: &Origin) -> Self {
+        self.origin = origin.clone();
+        self
+    }
 }
 
 /// What changed.
@@ -73,6 +87,16 @@ pub enum Change {
     /// A connector and everything granted through it are gone.
     #[serde(rename = "connector.deleted")]
     ConnectorDeleted,
+    /// An API key has read more connections within an hour than is usual. Told once a day and key.
+    #[serde(rename = "credential.bulk_read")]
+    BulkRead {
+        /// The app it belongs to.
+        app_id: AppId,
+        /// The key.
+        key_id: ApiKeyId,
+        /// How many, up to this one.
+        connections: u64,
+    },
 }
 
 /// Which connection an event is about.
@@ -99,12 +123,14 @@ impl Change {
             Self::ConnectorUpdated => "connector.updated",
             Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
             Self::ConnectorDeleted => "connector.deleted",
+            Self::BulkRead { .. } => "credential.bulk_read",
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::audit::Actor;
     use super::*;
 
     #[test]
@@ -113,7 +139,11 @@ mod tests {
             id: EventId::parse("e1").unwrap(),
             time: Timestamp::from_millis(0),
             workspace_id: WorkspaceId::parse("w1").unwrap(),
-            connector_id: ConnectorId::parse("c1").unwrap(),
+            connector_id: Some(ConnectorId::parse("c1").unwrap()),
+            origin: Origin {
+                actor: Actor::User(UserId::parse("u1").unwrap()),
+                request_id: Some("r1".into()),
+            },
             change: Change::ReconnectRequired {
                 connection: ConnectionRef {
                     connection_id: ConnectionId::parse("k1").unwrap(),
@@ -130,11 +160,48 @@ mod tests {
                 "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
                 "connector_id": "c1", "type": "connection.reconnect_required",
                 "connection_id": "k1", "app_id": "a1", "user_id": "u1",
-                "reason": "grant_revoked",
+                "reason": "grant_revoked", "actor": {"kind": "user", "id": "u1"},
+                "request_id": "r1",
             })
         );
         assert_eq!(json["type"], event.change.detail_type());
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn a21_a_bulk_read_names_the_key_and_no_connector() {
+        let event = Event {
+            id: EventId::parse("e1").unwrap(),
+            time: Timestamp::from_millis(0),
+            workspace_id: WorkspaceId::parse("w1").unwrap(),
+            connector_id: None,
+            origin: Origin::default(),
+            change: Change::BulkRead {
+                app_id: AppId::parse("a1").unwrap(),
+                key_id: ApiKeyId::parse("k1").unwrap(),
+                connections: 501,
+            },
+        };
+        let json = serde_json::to_value(&event).unwrap();
+        let expected = serde_json::json!({
+            "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+            "type": "credential.bulk_read", "app_id": "a1", "key_id": "k1", "connections": 501,
+            "actor": {"kind": "system"},
+        });
+        assert_eq!(json, expected);
+        assert_eq!(json["type"], event.change.detail_type());
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    /// F47.
+    #[test]
+    fn an_event_that_an_older_version_wrote_was_caused_by_nobody_known() {
+        let json = serde_json::json!({
+            "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+            "connector_id": "c1", "type": "connector.created",
+        });
+        let event: Event = serde_json::from_value(json).unwrap();
+        assert_eq!(event.origin, Origin::default());
     }
 
     #[test]

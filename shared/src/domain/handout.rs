@@ -62,6 +62,11 @@ pub fn standing_at(connector: &Connector, connection: &Connection, now: Timestam
     }
 }
 
+/// Whether hand-out can go on when the access token that is stored now has ended (C12).
+pub fn outlives_its_token(connection: &Connection) -> bool {
+    connection.refreshable || connection.validity.expires_at.is_none()
+}
+
 /// The scopes of the connector that the connection does not have.
 pub fn missing_scopes(connector: &Connector, connection: &Connection) -> ScopeList {
     connector.scopes.missing_from(&connection.granted_scopes)

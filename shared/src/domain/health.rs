@@ -58,6 +58,17 @@ pub enum Misconfiguration {
     Redirected,
 }
 
+impl Misconfiguration {
+    /// The fault as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientRefused => "client_refused",
+            Self::RequestRefused => "request_refused",
+            Self::Redirected => "redirected",
+        }
+    }
+}
+
 /// Why a breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::app::AccountChange;
+use super::audit::Origin;
 use super::connection::ConnectionKey;
 use super::ids::{AttemptId, ConnectionId, SessionId};
 use super::scopes::ScopeList;
@@ -62,10 +63,15 @@ pub struct EscrowedGrant {
     pub account: Option<Account>,
     /// Whether another account may take the place of one that is connected.
     pub account_change: AccountChange,
+    /// Whether its tokens may be revoked where nobody is to have them: not if that would end more
+    /// than this grant.
+    pub revocable: bool,
     /// When the next refresh is due.
     pub due_at: Option<Timestamp>,
     /// When the code was redeemed.
     pub connected_at: Timestamp,
+    /// Who did.
+    pub origin: Origin,
 }
 
 impl EscrowedGrant {

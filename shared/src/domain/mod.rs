@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod app;
+pub mod audit;
 pub mod connection;
 pub mod connector;
 pub mod ending;
@@ -13,6 +14,7 @@ pub mod ids;
 pub mod job;
 pub mod plan;
 pub mod provider;
+pub mod rate;
 pub mod refresh_policy;
 pub mod refresh_protocol;
 pub mod scopes;

@@ -212,6 +212,19 @@ pub struct Revocation {
     pub shape: RevocationShape,
     /// Which token is sent first. Where it is missing the other one is.
     pub token: RevokedToken,
+    /// What else ends with it.
+    pub reach: RevocationReach,
+}
+
+/// What a revocation ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationReach {
+    /// The grant whose token it is.
+    #[default]
+    Grant,
+    /// Whatever the account has granted to this client, so also what was connected elsewhere.
+    Account,
 }
 
 /// The shape of a revocation request.

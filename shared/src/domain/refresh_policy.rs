@@ -10,8 +10,6 @@ use super::token::Validity;
 
 /// A connection read or made within this time is kept fresh ahead of its expiry.
 pub const IN_USE: Duration = Duration::from_secs(24 * 3600);
-/// How often a token's last reading is written down.
-pub const READ_RECORD_INTERVAL: Duration = Duration::from_secs(3600);
 
 const LONGEST_MARGIN: Duration = Duration::from_secs(15 * 60);
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);

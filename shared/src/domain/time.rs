@@ -37,6 +37,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(by)))
     }
 
+    /// Reads RFC 3339; `None` when the text is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        Some(Self((at.unix_timestamp_nanos() / 1_000_000) as i64))
+    }
+
     /// How long from `earlier` to this instant; zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         let gap = self.0.saturating_sub(earlier.0);
@@ -73,8 +79,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let at = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;
-        Ok(Self((at.unix_timestamp_nanos() / 1_000_000) as i64))
+        Self::parse(&text).ok_or_else(|| D::Error::custom("must be RFC 3339"))
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::hash::random_id;
+use crate::domain::audit::{AuditId, Origin};
 use crate::domain::connection::{Connection, ReconnectReason};
 use crate::domain::connector::Connector;
 use crate::domain::event::{Change, ConnectionRef, Event};
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, WorkspaceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{DueTable, Entropy, EventSink, StoreError};
 
@@ -74,7 +75,7 @@ fn note(event: &Event, removed: Result<(), StoreError>) {
     }
 }
 
-/// An event about a connector.
+/// An event about a connector, of Grantry's own accord; see [`Event::by`].
 pub fn connector_event(
     entropy: &dyn Entropy,
     connector: &Connector,
@@ -85,12 +86,13 @@ pub fn connector_event(
         id: event_id(entropy),
         time: now,
         workspace_id: connector.workspace.clone(),
-        connector_id: connector.id.clone(),
+        connector_id: Some(connector.id.clone()),
+        origin: Origin::default(),
         change,
     }
 }
 
-/// An event about a connection.
+/// An event about a connection, of Grantry's own accord; see [`Event::by`].
 pub fn connection_event(
     entropy: &dyn Entropy,
     connection: &Connection,
@@ -106,14 +108,37 @@ pub fn connection_event(
         id: event_id(entropy),
         time: now,
         workspace_id: connection.key.workspace.clone(),
-        connector_id: connection.key.connector.clone(),
+        connector_id: Some(connection.key.connector.clone()),
+        origin: Origin::default(),
         change: change(subject),
+    }
+}
+
+/// An event about a credential, of Grantry's own accord; see [`Event::by`].
+pub fn credential_event(
+    entropy: &dyn Entropy,
+    workspace: &WorkspaceId,
+    change: Change,
+    now: Timestamp,
+) -> Event {
+    Event {
+        id: event_id(entropy),
+        time: now,
+        workspace_id: workspace.clone(),
+        connector_id: None,
+        origin: Origin::default(),
+        change,
     }
 }
 
 /// `connection.reconnect_required`.
 pub fn reconnect_required(reason: ReconnectReason) -> impl FnOnce(ConnectionRef) -> Change {
     move |connection| Change::ReconnectRequired { connection, reason }
+}
+
+/// The id of an audit entry that goes with no event.
+pub fn audit_id(entropy: &dyn Entropy, now: Timestamp) -> AuditId {
+    AuditId::new(now, &random_id(entropy))
 }
 
 fn event_id(entropy: &dyn Entropy) -> EventId {

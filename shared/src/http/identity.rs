@@ -12,8 +12,9 @@ use lambda_http::request::RequestContext;
 use super::problem::{Code, Problem};
 use super::request::RequestFacts;
 use crate::crypto::hash::hash;
-use crate::domain::app::{ApiKey, PresentedApiKey};
-use crate::domain::ids::{AppId, UserId, WorkspaceId};
+use crate::domain::app::{ApiKey, KeyScope, PresentedApiKey};
+use crate::domain::audit::{Actor, Origin};
+use crate::domain::ids::{ApiKeyId, AppId, UserId, WorkspaceId};
 use crate::domain::plan::PlanGate;
 use crate::domain::session::user_label;
 use crate::ports::Registry;
@@ -58,6 +59,8 @@ pub enum Role {
 pub struct Admin {
     /// The workspace.
     pub workspace: WorkspaceId,
+    /// Who it is, in this request.
+    pub origin: Origin,
     role: Role,
     plan: String,
     plans: PlanGate,
@@ -103,7 +106,8 @@ where
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
         let workspace = claims.workspace(&rules)?;
-        RequestFacts::note_workspace(parts, &workspace);
+        note_workspace(parts, &workspace);
+        let origin = origin(parts, Actor::Admin(claims.subject()?));
         let role = match claims.get(&rules.claims.role) {
             Some("owner") => Role::Owner,
             Some("admin") => Role::Admin,
@@ -121,6 +125,7 @@ where
             .to_owned();
         Ok(Self {
             workspace,
+            origin,
             role,
             plan,
             plans: rules.plans,
@@ -139,6 +144,8 @@ pub struct User {
     pub user: UserId,
     /// What the token calls them, for people to read.
     pub label: Option<String>,
+    /// The same, as who acts in this request.
+    pub origin: Origin,
 }
 
 impl<S> FromRequestParts<S> for User
@@ -152,7 +159,7 @@ where
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
         let workspace = claims.workspace(&rules)?;
-        RequestFacts::note_workspace(parts, &workspace);
+        note_workspace(parts, &workspace);
         let app = claims
             .get(&rules.claims.app)
             .and_then(|app| AppId::parse(app).ok());
@@ -162,12 +169,12 @@ where
                 "this needs a user who is signed in to an app",
             )
         })?;
-        let user = claims.get("sub").and_then(|sub| UserId::parse(sub).ok());
-        let user = user.ok_or_else(|| unauthenticated("the token names no usable subject"))?;
+        let user = claims.subject()?;
         let label = claims.get(&rules.claims.label).and_then(user_label);
         Ok(Self {
             workspace,
             app,
+            origin: origin(parts, Actor::User(user.clone())),
             user,
             label,
         })
@@ -197,6 +204,12 @@ impl Claims {
         self.0.get(name).map(String::as_str)
     }
 
+    fn subject(&self) -> Result<UserId, Problem> {
+        self.get("sub")
+            .and_then(|sub| UserId::parse(sub).ok())
+            .ok_or_else(|| unauthenticated("the token names no usable subject"))
+    }
+
     fn workspace(&self, rules: &IdentityRules) -> Result<WorkspaceId, Problem> {
         let claim = &rules.claims.workspace;
         self.get(claim)
@@ -212,35 +225,52 @@ pub struct AppBackend {
     pub workspace: WorkspaceId,
     /// The app.
     pub app: AppId,
+    /// The key.
+    pub key: ApiKeyId,
+    /// The same, as who acts in this request.
+    pub origin: Origin,
 }
 
 impl AppBackend {
-    /// Whoever holds the API key of the request.
+    /// Whoever holds the API key of the request, if that has the scope for what is asked.
     ///
     /// # Errors
-    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked.
-    pub async fn authenticate(parts: &Parts, registry: &dyn Registry) -> Result<Self, Problem> {
+    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked;
+    /// `insufficient_scope`.
+    pub async fn authenticate(
+        parts: &Parts,
+        registry: &dyn Registry,
+        scope: KeyScope,
+    ) -> Result<Self, Problem> {
         let presented = presented_key(parts)?;
         let record = registry.api_key(&hash(&presented.key)).await?;
-        Self::admit(parts, &presented, record.as_ref())
+        Self::admit(parts, &presented, record.as_ref(), scope)
     }
 
     /// Whoever holds `presented`, according to the record that was found under its hash.
     ///
     /// # Errors
-    /// `unauthenticated`, also when the record is of another app than the key says.
+    /// `unauthenticated`, also when the record is of another app than the key says;
+    /// `insufficient_scope`.
     pub fn admit(
         parts: &Parts,
         presented: &PresentedApiKey,
         record: Option<&ApiKey>,
+        scope: KeyScope,
     ) -> Result<Self, Problem> {
         let record = record
             .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
             .ok_or_else(wrong_key)?;
-        RequestFacts::note_workspace(parts, &record.workspace);
+        note_workspace(parts, &record.workspace);
+        RequestFacts::note(parts, |facts| facts.key = Some(record.id.clone()));
+        if !record.scopes.contains(&scope) {
+            return Err(Problem::insufficient_scope(scope));
+        }
         Ok(Self {
             workspace: record.workspace.clone(),
             app: record.app.clone(),
+            key: record.id.clone(),
+            origin: origin(parts, Actor::AppKey(record.id.clone())),
         })
     }
 }
@@ -260,6 +290,17 @@ pub fn presented_key(parts: &Parts) -> Result<PresentedApiKey, Problem> {
         return Err(wrong_key());
     }
     PresentedApiKey::parse(key.trim()).ok_or_else(wrong_key)
+}
+
+fn origin(parts: &Parts, actor: Actor) -> Origin {
+    Origin {
+        actor,
+        request_id: RequestFacts::request_id(parts),
+    }
+}
+
+fn note_workspace(parts: &Parts, workspace: &WorkspaceId) {
+    RequestFacts::note(parts, |facts| facts.workspace = Some(workspace.clone()));
 }
 
 fn wrong_key() -> Problem {

@@ -26,7 +26,7 @@ use crate::domain::session::{AuthorizationSession, SESSION_LIFETIME, cookie_name
 
 pub use bounce::{BOUNCED, Bounce};
 pub use confirm::{Confirm, Wait, confirm_url};
-pub use leave::{Told, leave};
+pub use leave::{Granted, Told, leave, returnable};
 pub use notices::*;
 
 /// The script of the page that ends a flow in a window of its own. It reads its data from the
@@ -39,8 +39,8 @@ pub(crate) const SEND_ON: &str = include_str!("../../templates/send_on.js");
 /// The style of every page, as it stands in them.
 pub(crate) const STYLE: &str = include_str!("../../templates/page.css");
 
-/// Sets what every answer to a browser carries (H-08): it is not kept, tells nobody where it
-/// came from, runs nothing, is shown in no frame and stays on TLS.
+/// Sets what every answer carries (H-08), where the answer itself has not said otherwise: it is
+/// not kept, tells nobody where it came from, runs nothing, is shown in no frame and stays on TLS.
 pub fn harden(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -56,7 +56,9 @@ pub fn harden(headers: &mut HeaderMap) {
             "max-age=63072000; includeSubDomains",
         ),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
 }
 
@@ -101,7 +103,6 @@ fn answer(
     let html = page.render().expect("a template writes to memory");
     let mut response = (status, html).into_response();
     let headers = response.headers_mut();
-    harden(headers);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
@@ -149,7 +150,6 @@ pub fn unavailable(error: impl Into<Problem>) -> Page {
 pub fn redirect(location: &Url, cookie: &FlowCookie<'_>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
-    harden(headers);
     let value = |text: &str| HeaderValue::from_str(text).expect("URLs and cookies are ASCII");
     headers.insert(header::LOCATION, value(location.as_str()));
     if !matches!(cookie, FlowCookie::Keep) {

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::crypto::vault::VaultError;
+use crate::domain::app::KeyScope;
 use crate::domain::connection::ReconnectReason;
 use crate::domain::ids::InvalidId;
 use crate::ports::{KmsError, StoreError};
@@ -21,7 +22,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     reason: Option<&'static str>,
-    required_plan: Option<String>,
+    required_plan: Option<Box<str>>,
+    required_scope: Option<&'static str>,
     retry_after: Option<Duration>,
 }
 
@@ -45,6 +47,9 @@ macro_rules! codes {
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
+            /// Every refusal.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The name in `code` and at the end of `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
@@ -85,6 +90,8 @@ codes! {
     IdTokenInvalid = "id_token_invalid", BAD_GATEWAY, "The provider's ID token is not valid";
     /// A fault of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
+    /// The API key may be used for other things.
+    InsufficientScope = "insufficient_scope", FORBIDDEN, "The key is not for this";
     /// The request cannot be understood.
     InvalidRequest = "invalid_request", BAD_REQUEST, "The request is not valid";
     /// KMS does not open the keys.
@@ -103,12 +110,16 @@ codes! {
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "Say which version";
     /// The provider does not answer, or not now.
     ProviderUnavailable = "provider_unavailable", SERVICE_UNAVAILABLE, "The provider is unavailable";
+    /// More calls than the cap allows.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The user has to connect again.
     ReconnectRequired = "reconnect_required", CONFLICT, "The user has to connect again";
     /// The flow took too long.
     SessionExpired = "session_expired", GONE, "The connect flow has expired";
     /// A store of ours does not answer.
     TemporarilyUnavailable = "temporarily_unavailable", SERVICE_UNAVAILABLE, "Try again shortly";
+    /// The app has as many live keys as it may have.
+    TooManyKeys = "too_many_keys", CONFLICT, "Too many live keys";
     /// No proof of identity.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "Not signed in";
     /// Somebody else started the flow.
@@ -124,6 +135,7 @@ impl Problem {
             errors: Vec::new(),
             reason: None,
             required_plan: None,
+            required_scope: None,
             retry_after: None,
         }
     }
@@ -177,7 +189,16 @@ impl Problem {
     pub fn plan_required(required: &str) -> Self {
         let detail = format!("adding and changing connectors needs the plan {required} or higher");
         let mut problem = Self::new(Code::PlanRequired, detail);
-        problem.required_plan = Some(required.to_owned());
+        problem.required_plan = Some(required.into());
+        problem
+    }
+
+    /// The API key is not meant for this.
+    pub fn insufficient_scope(required: KeyScope) -> Self {
+        let scope = required.as_str();
+        let detail = format!("this needs an API key with the scope {scope}");
+        let mut problem = Self::new(Code::InsufficientScope, detail);
+        problem.required_scope = Some(scope);
         problem
     }
 
@@ -205,6 +226,8 @@ impl Problem {
             reason: Option<&'static str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             required_plan: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            required_scope: Option<&'static str>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             errors: &'a [FieldError],
         }
@@ -217,6 +240,7 @@ impl Problem {
             code,
             reason: self.reason,
             required_plan: self.required_plan.as_deref(),
+            required_scope: self.required_scope,
             errors: &self.errors,
         };
         serde_json::to_vec(&body).expect("a problem serializes")

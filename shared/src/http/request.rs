@@ -9,7 +9,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
-use crate::domain::ids::WorkspaceId;
+use crate::domain::ids::{ApiKeyId, ConnectionId, WorkspaceId};
 
 /// The largest request body.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -147,18 +147,46 @@ async fn body_of(request: Request) -> Result<Bytes, Problem> {
 
 /// What the request's log line says beyond status and time; filled in along the way.
 #[derive(Clone, Debug, Default)]
-pub struct RequestFacts(Arc<Mutex<Option<WorkspaceId>>>);
+pub struct Facts {
+    /// The id that the platform gave the request.
+    pub request_id: Option<String>,
+    /// The workspace, once the caller is authenticated.
+    pub workspace: Option<WorkspaceId>,
+    /// The API key, likewise.
+    pub key: Option<ApiKeyId>,
+    /// The connection whose token was handed out.
+    pub connection: Option<ConnectionId>,
+    /// How many bulk reads the request was the first to tell of.
+    pub bulk_reads: u64,
+}
+
+/// The facts of one request, shared by whoever knows some.
+#[derive(Clone, Debug)]
+pub struct RequestFacts(Arc<Mutex<Facts>>);
 
 impl RequestFacts {
-    /// Notes the authenticated workspace of the request.
-    pub fn note_workspace(parts: &Parts, workspace: &WorkspaceId) {
+    /// Those of a request of which nothing else is known yet.
+    pub fn new(request_id: Option<String>) -> Self {
+        Self(Arc::new(Mutex::new(Facts {
+            request_id,
+            ..Facts::default()
+        })))
+    }
+
+    /// Adds to the facts of the request.
+    pub fn note(parts: &Parts, add: impl FnOnce(&mut Facts)) {
         if let Some(facts) = parts.extensions.get::<Self>() {
-            *facts.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(workspace.clone());
+            add(&mut facts.0.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    /// The workspace, once the caller is authenticated.
-    pub fn workspace(&self) -> Option<WorkspaceId> {
+    /// The id of the request.
+    pub fn request_id(parts: &Parts) -> Option<String> {
+        parts.extensions.get::<Self>()?.known().request_id
+    }
+
+    /// What is known by now.
+    pub fn known(&self) -> Facts {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -38,7 +38,8 @@ impl RefreshEngine {
         } else {
             Change::Connected
         };
-        let event = connection_event(&*self.entropy, &connection, change, self.clock.now());
+        let event = connection_event(&*self.entropy, &connection, change, self.clock.now())
+            .by(&grant.origin);
         let replaced = other.cloned();
         let write = ConnectWrite {
             session: grant.session.clone(),
@@ -50,7 +51,7 @@ impl RefreshEngine {
             ConnectAnswer::Connected => {
                 tracing::warn!(connection.id = %write.connection.id, "a connection came out of escrow");
                 self.publisher.publish(&write.event).await;
-                if let Some(other) = replaced {
+                if let Some(other) = replaced.filter(|_| grant.revocable) {
                     self.revoke_replaced(other).await;
                 }
                 Ok(Offer::Settled)
@@ -114,6 +115,10 @@ impl RefreshEngine {
 
     /// Nobody will ever have these tokens.
     async fn revoke_grant(&self, grant: &EscrowedGrant) -> Result<Offer, StoreError> {
+        if !grant.revocable {
+            tracing::info!(connection.id = %grant.id, "tokens were dropped and not revoked");
+            return Ok(Offer::Settled);
+        }
         let now = self.clock.now();
         let revocation = Revocation {
             key: grant.connection.clone(),

@@ -1,9 +1,12 @@
 //! The environment, read once at cold start. Nothing in it is secret.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::domain::address::AddressRules;
 use crate::domain::plan::PlanGate;
+use crate::domain::rate::Caps;
 use crate::http::identity::{ClaimNames, IdentityRules};
 use crate::storage::Tables;
 
@@ -24,6 +27,13 @@ pub struct Config {
     pub due_shards: u32,
     /// `GRANTRY_REFRESH_CONCURRENCY`: how many providers one worker of the sweep asks at a time.
     pub refresh_concurrency: u32,
+    /// `GRANTRY_CREDENTIAL_READS`, `GRANTRY_WORKSPACE_READS`: how many tokens may be read a minute.
+    pub caps: Caps,
+    /// `GRANTRY_BULK_CONNECTIONS`: how many connections a key may read in an hour before that is
+    /// told.
+    pub bulk_connections: u32,
+    /// `GRANTRY_AUDIT_RETENTION_DAYS`: how long audit entries are kept.
+    pub audit_retention: Duration,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
@@ -64,6 +74,7 @@ impl Config {
                 .filter(|text| !text.is_empty())
                 .ok_or(ConfigError { name, fault })
         };
+        let number = |name: &'static str| count(name, &required(name)?);
         let plans = required("GRANTRY_PLANS")?
             .split(',')
             .map(|p| p.trim().to_owned())
@@ -94,14 +105,18 @@ impl Config {
                 sessions: required("GRANTRY_SESSIONS_TABLE")?,
                 due: required("GRANTRY_DUE_TABLE")?,
                 keys: required("GRANTRY_KEYS_TABLE")?,
+                audit: required("GRANTRY_AUDIT_TABLE")?,
             },
             kms_key_arn: required("GRANTRY_KMS_KEY_ARN")?,
             event_bus: required("GRANTRY_EVENT_BUS")?,
-            due_shards: count("GRANTRY_DUE_SHARDS", &required("GRANTRY_DUE_SHARDS")?)?,
-            refresh_concurrency: count(
-                "GRANTRY_REFRESH_CONCURRENCY",
-                &required("GRANTRY_REFRESH_CONCURRENCY")?,
-            )?,
+            due_shards: number("GRANTRY_DUE_SHARDS")?,
+            refresh_concurrency: number("GRANTRY_REFRESH_CONCURRENCY")?,
+            caps: Caps {
+                credential: number("GRANTRY_CREDENTIAL_READS")?,
+                workspace: number("GRANTRY_WORKSPACE_READS")?,
+            },
+            bulk_connections: number("GRANTRY_BULK_CONNECTIONS")?,
+            audit_retention: days(number("GRANTRY_AUDIT_RETENTION_DAYS")?),
             address_rules,
             identity: IdentityRules {
                 claims: ClaimNames {
@@ -129,6 +144,10 @@ fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
         })
 }
 
+fn days(count: u32) -> Duration {
+    Duration::from_secs(24 * 3600) * count
+}
+
 /// How many of something there are: one at least.
 fn count(name: &'static str, text: &str) -> Result<u32, ConfigError> {
     text.parse()
@@ -152,6 +171,10 @@ mod tests {
             "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
+            "GRANTRY_CREDENTIAL_READS" => "6000".into(),
+            "GRANTRY_BULK_CONNECTIONS" => "500".into(),
+            "GRANTRY_AUDIT_RETENTION_DAYS" => "400".into(),
+            "GRANTRY_WORKSPACE_READS" => "30000".into(),
             name => name.to_lowercase(),
         })
     }

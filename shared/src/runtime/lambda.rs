@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use super::queue::{Batch, BatchReport};
 use super::telemetry::{Metric, Telemetry};
 use crate::domain::time::Timestamp;
+use crate::http::page::harden;
 use crate::http::problem::{Code, OutcomeName, Problem};
 use crate::http::request::RequestFacts;
 use crate::ports::Clock;
@@ -39,8 +40,8 @@ pub struct JobReport {
     pub metrics: Vec<Metric>,
 }
 
-/// Adds to a function's routes what all have in common: a log line per request, and problems
-/// for paths and methods that are not there.
+/// Adds to a function's routes what all have in common: a log line per request, headers that
+/// every answer carries, and problems for paths and methods that are not there.
 pub fn with_telemetry(router: Router, telemetry: Telemetry, clock: Arc<dyn Clock>) -> Router {
     router
         .fallback(async || Problem::new(Code::NotFound, "there is no such path"))
@@ -73,22 +74,34 @@ async fn log_request(
         .get::<MatchedPath>()
         .map_or("unmatched", MatchedPath::as_str);
     let route = format!("{} {route}", request.method());
-    let facts = RequestFacts::default();
+    let facts = RequestFacts::new(request_id);
     request.extensions_mut().insert(facts.clone());
 
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    harden(response.headers_mut());
 
     let outcome = response
         .extensions()
         .get::<OutcomeName>()
         .map_or("ok", |name| name.0);
     let mut members = Map::new();
-    members.insert("request_id".into(), json!(request_id));
+    let facts = facts.known();
+    members.insert("request_id".into(), json!(facts.request_id));
     members.insert("route".into(), json!(route));
     members.insert("status".into(), json!(response.status().as_u16()));
-    members.insert("workspace".into(), json!(facts.workspace()));
+    members.insert("workspace".into(), json!(facts.workspace));
+    members.insert("key".into(), json!(facts.key));
+    members.insert("connection".into(), json!(facts.connection));
     let took = clock.monotonic().saturating_sub(started);
-    telemetry.line("request", outcome, at, took, members, &[]);
+    let bulk_reads = Metric {
+        name: "bulk_reads",
+        unit: "Count",
+        value: facts.bulk_reads as f64,
+    };
+    let metrics = [bulk_reads];
+    let metrics = metrics.iter().filter(|metric| metric.value > 0.0);
+    let metrics: Vec<_> = metrics.copied().collect();
+    telemetry.line("request", outcome, at, took, members, &metrics);
     response
 }
 

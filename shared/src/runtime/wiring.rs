@@ -63,11 +63,12 @@ impl Wiring {
         let config = aws_sdk_dynamodb::config::Builder::from(&self.aws)
             .interceptor(compared)
             .build();
-        Arc::new(DynamoStore::new(
-            aws_sdk_dynamodb::Client::from_conf(config),
-            self.config.tables.clone(),
-            self.config.due_shards,
-        ))
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let Config {
+            tables, due_shards, ..
+        } = &self.config;
+        let store = DynamoStore::new(client, tables.clone(), *due_shards);
+        Arc::new(store.keeping_audit_for(self.config.audit_retention))
     }
 
     /// The stack's KMS key.

@@ -5,6 +5,7 @@
 //! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
 //! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
+//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a connection with its lease | TTL, 30 days after a disconnect |
 //! | sessions | `S#<session>` | `S` | an authorization session | TTL |
@@ -14,8 +15,17 @@
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
+//! | due | `RATE#K#<hash of an API key, hex>` | `<minute>` | how many tokens it has read | TTL, after ten minutes |
+//! | due | `RATE#W#<workspace>` | `<minute>` | the same of a workspace | TTL, after ten minutes |
+//! | due | `RATE#C#<key id>` | `<hour>` | how many connections an API key has read | TTL, after two days |
+//! | due | `RATE#C#<key id>` | `BULK#<day>` | that a bulk read of the day was told | TTL, after two days |
 //! | keys | `ROOT` | `V#<version>` | a wrapped root key | – |
 //! | keys | `W#<workspace>` | `KEYS` | a workspace's wrapped keys | – |
+//!
+//! | audit | `W#<workspace>` | `<audit id>` | an audit entry | TTL, at the end of its retention |
+//!
+//! The index `by_user` of the audit table has `gsi_pk` = `W#<workspace>#U#<user>` and `gsi_sk` = the
+//! entry's id. It is sparse: what concerns no user has neither.
 //!
 //! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
 //! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
@@ -27,12 +37,14 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::domain::audit::AuditId;
 use crate::domain::connection::ConnectionKey;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use crate::domain::rate::Reader;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, Revocation};
 
-/// The names of the five tables.
+/// The names of the six tables.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// Apps, connectors, API keys.
@@ -41,10 +53,12 @@ pub struct Tables {
     pub connections: String,
     /// Authorization sessions.
     pub sessions: String,
-    /// Due work, the outbox of events, the health of connectors.
+    /// Due work, the outbox of events, the health of connectors, counts of reads.
     pub due: String,
     /// Wrapped keys.
     pub keys: String,
+    /// What happened, with the index [`BY_USER`].
+    pub audit: String,
 }
 
 /// Partition key of every table.
@@ -53,12 +67,16 @@ pub const PK: &str = "pk";
 pub const SK: &str = "sk";
 /// The index of connections by connector; keys only.
 pub const BY_CONNECTOR: &str = "by_connector";
-/// Partition key of [`BY_CONNECTOR`].
+/// The index of audit entries by the user concerned; whole entries.
+pub const BY_USER: &str = "by_user";
+/// Partition key of either index.
 pub const GSI_PK: &str = "gsi_pk";
-/// Sort key of [`BY_CONNECTOR`].
+/// Sort key of either index.
 pub const GSI_SK: &str = "gsi_sk";
-/// The TTL attribute of the sessions, connections and due tables, in seconds.
+/// The TTL attribute of all tables but registry and keys, in seconds.
 pub const TTL: &str = "ttl";
+/// How long an audit entry is kept, unless a deployment says otherwise: a year and a month.
+pub const AUDIT_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long a disconnected connection is remembered.
 pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a tally or a closed breaker is kept: well beyond the quarter of an hour it is asked for.
@@ -66,6 +84,13 @@ pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
 /// connector's only one, goes without a refresh, so that a lasting fault is told once.
 pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long the reads of a minute are kept after it began.
+pub const READS_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long the connections that a key read are counted, and a bulk read remembered, after that
+/// hour or day began.
+pub const BULK_LIFETIME: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +132,11 @@ pub(crate) fn api_keys_of(app: &AppId) -> String {
     format!("KEY#{app}#")
 }
 
+/// Whoever adds a key moves this, so that of two who counted the same keys one adds.
+pub(crate) fn key_ring(of: &WorkspaceId, app: &AppId) -> Key {
+    Key::new(workspace(of), format!("KEYS#{app}"))
+}
+
 pub(crate) fn api_key(hash: &[u8; 32]) -> Key {
     Key::new(format!("KEY#{}", hex(hash)), "KEY")
 }
@@ -140,6 +170,15 @@ pub(crate) fn parse_connection(pk: &str, sk: &str) -> Option<ConnectionKey> {
 
 pub(crate) fn by_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
     format!("W#{workspace}#C#{connector}")
+}
+
+pub(crate) fn audit(of: &WorkspaceId, id: &AuditId) -> Key {
+    Key::new(workspace(of), id.as_str())
+}
+
+/// The user comes last here as well.
+pub(crate) fn audit_by_user(of: &WorkspaceId, user: &UserId) -> String {
+    format!("W#{of}#U#{user}")
 }
 
 pub(crate) fn root_key(version: u32) -> Key {
@@ -229,11 +268,31 @@ pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
 }
 
 pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
-    Key::new(health(workspace, connector), health_minute(minute))
+    Key::new(health(workspace, connector), counted_key(minute))
+}
+
+pub(crate) fn reads(reader: &Reader, minute: i64) -> Key {
+    let pk = match reader {
+        Reader::Credential(hash) => format!("RATE#K#{}", hex(hash)),
+        Reader::Workspace(workspace) => format!("RATE#W#{workspace}"),
+    };
+    Key::new(pk, counted_key(minute))
+}
+
+fn connections_read(key: &ApiKeyId) -> String {
+    format!("RATE#C#{key}")
+}
+
+pub(crate) fn connections_read_in(key: &ApiKeyId, hour: i64) -> Key {
+    Key::new(connections_read(key), counted_key(hour))
+}
+
+pub(crate) fn bulk_read_of(key: &ApiKeyId, day: i64) -> Key {
+    Key::new(connections_read(key), format!("BULK#{}", counted_key(day)))
 }
 
 /// Ten digits reach further than [`due_instant`] does.
-pub(crate) fn health_minute(minute: i64) -> String {
+pub(crate) fn counted_key(minute: i64) -> String {
     format!("{:010}", minute.clamp(0, 9_999_999_999))
 }
 
@@ -260,8 +319,13 @@ pub(crate) mod attr {
         ACCOUNT_CHANGE = "account_change";
         ACCOUNT_ID = "account_id";
         ACCOUNT_LABEL = "account_label";
+        ACTION = "action";
+        ACTOR_ID = "actor_id";
+        ACTOR_KIND = "actor_kind";
         ALLOWED_APPS = "allowed_apps";
+        API_KEY = "api_key";
         APP = "app";
+        AT = "at";
         CALLS = "calls";
         CAUSE = "cause";
         CLIENT_ID = "client_id";
@@ -311,10 +375,13 @@ pub(crate) mod attr {
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
         PROVIDER = "provider";
+        READERS = "readers";
+        READS = "reads";
         REASON = "reason";
         REFUSALS = "refusals";
         REFRESHABLE = "refreshable";
         REFRESHED_AT = "refreshed_at";
+        REQUEST_ID = "request_id";
         REQUESTED_SCOPES = "requested_scopes";
         RESPONSE_MODE = "response_mode";
         RETURN_URL = "return_url";
@@ -405,8 +472,8 @@ mod tests {
 
     #[test]
     fn the_breaker_sorts_after_every_minute_and_minutes_in_order() {
-        assert!(health_minute(9) < health_minute(10));
-        assert!(health_minute(i64::MAX).as_str() < BREAKER);
+        assert!(counted_key(9) < counted_key(10));
+        assert!(counted_key(i64::MAX).as_str() < BREAKER);
     }
 
     #[test]

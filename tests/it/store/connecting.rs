@@ -1,6 +1,6 @@
 //! What a completed flow writes, and finding it again.
 
-use shared::domain::connection::{Connection, ConnectionStatus, RevocationOutcome};
+use shared::domain::connection::{Connection, ConnectionStatus, Readers, RevocationOutcome};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::ending::Ending;
 use shared::domain::ids::UserId;
@@ -10,7 +10,7 @@ use shared::ports::ConnectAnswer;
 
 use super::fixtures::{
     app_id, at, connect, connect_write, connected, connection, connection_id, connector,
-    connector_id, due_users, event, key, session, session_id, stored, unsent, workspace,
+    connector_id, due_users, entry, event, key, session, session_id, stored, unsent, workspace,
 };
 use super::{AnyStore, CALLERS, facts, race};
 
@@ -49,7 +49,10 @@ async fn c07_a_completion_written_again_is_connected_once_more_and_changes_nothi
     store: &dyn AnyStore,
 ) {
     let new = connected(store, "u1").await;
-    store.record_read(&new.key, at(7)).await.unwrap();
+    store
+        .record_read(&new.key, &Readers::new(), at(7))
+        .await
+        .unwrap();
     let again = store.connect(&connect_write("s-u1", &new, None)).await;
     assert_eq!(again.unwrap(), ConnectAnswer::Connected);
     assert_eq!(stored(store, "u1").await.last_read_at, Some(at(7)));
@@ -105,7 +108,7 @@ async fn x02_a_connector_that_is_being_deleted_takes_no_connection(store: &dyn A
     };
     assert!(
         store
-            .begin_connector_deletion(&deleting, 1, at(1))
+            .begin_connector_deletion(&deleting, 1, at(1), &entry())
             .await
             .unwrap()
     );

@@ -1,6 +1,6 @@
 //! Disconnecting, and the provider's part of it.
 
-use shared::domain::connection::{Connection, ConnectionStatus, RevocationOutcome};
+use shared::domain::connection::{Connection, ConnectionStatus, Readers, RevocationOutcome};
 use shared::ports::ConnectAnswer;
 
 use super::fixtures::{
@@ -209,12 +209,18 @@ async fn k10_a_disconnect_and_a_reconnect_of_the_same_connection_exclude_each_ot
 }
 
 async fn a_reading_is_written_down_once_and_never_backwards(store: &dyn AnyStore) {
-    store.record_read(&key("u1"), at(3)).await.unwrap();
+    store
+        .record_read(&key("u1"), &Readers::new(), at(3))
+        .await
+        .unwrap();
     assert_eq!(store.connection(&key("u1")).await.unwrap(), None);
 
     let before = connected(store, "u1").await;
     for (read_at, known) in [(3, 3), (2, 3), (3, 3), (9, 9)] {
-        store.record_read(&before.key, at(read_at)).await.unwrap();
+        store
+            .record_read(&before.key, &Readers::new(), at(read_at))
+            .await
+            .unwrap();
         let expected = Connection {
             last_read_at: Some(at(known)),
             ..before.clone()
@@ -223,7 +229,10 @@ async fn a_reading_is_written_down_once_and_never_backwards(store: &dyn AnyStore
     }
     // A reading does not come between a lease and its store.
     let lease = leased(store, "u1", "a1", at(10)).await;
-    store.record_read(&before.key, at(11)).await.unwrap();
+    store
+        .record_read(&before.key, &Readers::new(), at(11))
+        .await
+        .unwrap();
     store
         .store_tokens(&lease, &tokens("new", at(12)), at(12))
         .await

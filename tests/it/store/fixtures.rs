@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::app::{AccountChange, ApiKey, App, Completion};
+use shared::domain::app::{AccountChange, ApiKey, App, Completion, KeyScope};
+use shared::domain::audit::{Action, AuditEntry, AuditId, Origin};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, LEASE, Lease};
 use shared::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
@@ -88,6 +89,7 @@ pub(super) fn api_key(id: &str, created_at: Timestamp) -> ApiKey {
         id: ApiKeyId::parse(id).unwrap(),
         name: format!("key {id}"),
         hash,
+        scopes: KeyScope::all(),
         created_at,
     }
 }
@@ -123,13 +125,20 @@ pub(super) fn event(id: &str, time: Timestamp) -> Event {
         id: EventId::parse(id).unwrap(),
         time,
         workspace_id: workspace(),
-        connector_id: connector_id("c1"),
+        connector_id: Some(connector_id("c1")),
+        origin: Origin::default(),
         change: Change::Disconnected(ConnectionRef {
             connection_id: connection_id("k-u1"),
             app_id: app_id(),
             user_id: UserId::parse("u1").unwrap(),
         }),
     }
+}
+
+/// An audit entry about nothing in particular.
+pub(super) fn entry() -> AuditEntry {
+    let id = AuditId::new(at(0), "entry");
+    AuditEntry::new(id, &workspace(), &Origin::default(), Action::AppChanged)
 }
 
 /// A session of ten minutes at `stage`.

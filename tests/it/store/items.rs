@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use shared::domain::app::KeyScope;
 use shared::domain::connection::RevocationOutcome;
 use shared::domain::ending::Ending;
 use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
-use shared::ports::{Connections, DueTable, LeaseWrite, Sessions, StoreError};
+use shared::ports::{Connections, DueTable, LeaseWrite, Registry, Sessions, StoreError};
 use shared::storage::schema::{GSI_PK, PK, SK};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 
 use super::fixtures::{
-    at, connected, connection_id, due_users, event, key, leased, revocation, session, session_id,
-    stored, tokens,
+    api_key, at, connected, connection_id, due_users, entry, event, key, leased, revocation,
+    session, session_id, stored, tokens,
 };
 
 async fn engine() -> (ManualClock, LocalDynamo) {
@@ -163,6 +164,7 @@ async fn the_index_holds_no_disconnected_connection_and_a_refresh_leaves_it_alon
     let store = &engine.store;
     let indexed = async || {
         let items = engine.dump().await.into_iter();
+        let items = items.filter(|item| item["table"] == engine.tables.connections.as_str());
         let items = items.filter(|item| item["item"].get(GSI_PK).is_some());
         items
             .map(|item| item["item"][GSI_PK].clone())
@@ -233,6 +235,35 @@ async fn f47_what_a_newer_version_added_is_ignored_and_outlives_a_refresh() {
         dump.iter()
             .any(|item| item["item"].get("from_the_future").is_some())
     );
+}
+
+/// F47.
+#[tokio::test]
+async fn a_key_from_before_there_were_scopes_has_all_and_a_newer_ones_scopes_allow_nothing_here() {
+    let (_, engine) = engine().await;
+    let store = &engine.store;
+    let made = api_key("k1", at(0));
+    assert!(store.add_api_key(&made, &entry()).await.unwrap());
+    let hash: String = made.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let written = async |update: &str, scopes: Option<AttributeValue>| {
+        engine
+            .client
+            .update_item()
+            .table_name(&engine.tables.registry)
+            .key(PK, AttributeValue::S(format!("KEY#{hash}")))
+            .key(SK, AttributeValue::S("KEY".into()))
+            .update_expression(update)
+            .set_expression_attribute_values(scopes.map(|it| [(":scopes".into(), it)].into()))
+            .send()
+            .await
+            .unwrap();
+        store.api_key(&made.hash).await.unwrap().unwrap().scopes
+    };
+    assert_eq!(written("REMOVE scopes", None).await, KeyScope::all());
+    let newer = ["tokens:read", "tokens:forge"].map(|text| AttributeValue::S(text.into()));
+    let newer = Some(AttributeValue::L(newer.into()));
+    let known = written("SET scopes = :scopes", newer).await;
+    assert_eq!(known, [KeyScope::TokensRead].into());
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Wrapped keys, and the look-up that takes them along.
 
 use shared::domain::ids::WorkspaceId;
+use shared::domain::rate::Reader;
 use shared::ports::{LookupKeys, WrappedRootKey, WrappedWorkspaceKeys};
 
-use super::fixtures::{api_key, at, connected, connector, key, workspace};
+use super::fixtures::{api_key, at, connected, connector, entry, key, workspace};
 use super::{AnyStore, facts, race};
 
 facts! {
@@ -12,6 +13,7 @@ facts! {
     versions_of_a_key_stand_side_by_side
     a_look_up_finds_all_its_rows
     a_look_up_answers_what_is_there_and_no_more
+    h25_a_look_up_shows_the_reads_of_its_minute_key_and_workspace
 }
 
 fn workspace_keys(seed: u8) -> WrappedWorkspaceKeys {
@@ -66,7 +68,7 @@ async fn versions_of_a_key_stand_side_by_side(store: &dyn AnyStore) {
 async fn a_look_up_finds_all_its_rows(store: &dyn AnyStore) {
     let connection = connected(store, "u1").await;
     let presented = api_key("k1", at(0));
-    store.add_api_key(&presented).await.unwrap();
+    store.add_api_key(&presented, &entry()).await.unwrap();
     store
         .add_workspace_keys(&workspace(), &workspace_keys(1))
         .await
@@ -77,6 +79,7 @@ async fn a_look_up_finds_all_its_rows(store: &dyn AnyStore) {
                 api_key: presented.hash,
                 connection: key("u1"),
                 with_workspace_keys,
+                minute: 7,
             })
             .await
             .unwrap();
@@ -95,9 +98,37 @@ async fn a_look_up_answers_what_is_there_and_no_more(store: &dyn AnyStore) {
             api_key: [0; 32],
             connection: key("u2"),
             with_workspace_keys: true,
+            minute: 7,
         })
         .await
         .unwrap();
     assert!(rows.api_key.is_none() && rows.connection.is_none());
     assert!(rows.connector.is_some() && rows.workspace_keys.is_none());
+}
+
+async fn h25_a_look_up_shows_the_reads_of_its_minute_key_and_workspace(store: &dyn AnyStore) {
+    let shown = async |hash: [u8; 32], minute| {
+        let keys = LookupKeys {
+            api_key: hash,
+            connection: key("u1"),
+            with_workspace_keys: false,
+            minute,
+        };
+        let reads = store.lookup(&keys).await.unwrap().reads;
+        (reads.credential, reads.workspace)
+    };
+    let (one, other) = ([1; 32], [2; 32]);
+    assert_eq!(shown(one, 7).await, (0, 0));
+    let added = race(async |_| {
+        let reader = Reader::Credential(one);
+        store.count_reads(&reader, 7, 2).await
+    });
+    assert!(added.await.iter().all(Result::is_ok));
+    let everybody = Reader::Workspace(workspace());
+    store.count_reads(&everybody, 7, 3).await.unwrap();
+    let elsewhere = Reader::Workspace(WorkspaceId::parse("w2").unwrap());
+    store.count_reads(&elsewhere, 7, 50).await.unwrap();
+    assert_eq!(shown(one, 7).await, (100, 3));
+    assert_eq!(shown(other, 7).await, (0, 3));
+    assert_eq!(shown(one, 8).await, (0, 0));
 }

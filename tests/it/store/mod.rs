@@ -3,6 +3,7 @@
 //! A fact is a function over [`AnyStore`]; `facts!` makes two tests of each. What only DynamoDB
 //! has (indexes, TTL, items of other versions) is in `items`.
 
+mod audit;
 mod connecting;
 mod disconnecting;
 mod due;
@@ -18,19 +19,21 @@ mod refreshing;
 mod registry;
 mod sessions;
 
-use shared::ports::{Connections, ConnectorHealth, DueTable, KeyTable, Lookup, Registry, Sessions};
+use shared::ports::{
+    Audit, Connections, ConnectorHealth, DueTable, KeyTable, Lookup, Registry, Sessions,
+};
 
 /// How many callers meet in a race.
 const CALLERS: usize = 50;
 
 /// All stores at once.
 trait AnyStore:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable
+    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit
 {
 }
 
-impl<S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable> AnyStore
-    for S
+impl<S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit>
+    AnyStore for S
 {
 }
 

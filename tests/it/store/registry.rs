@@ -1,11 +1,13 @@
 //! Apps, API keys and connectors.
 
-use shared::domain::app::App;
+use std::collections::BTreeSet;
+
+use shared::domain::app::{ApiKey, App, KeyScope};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 
 use super::fixtures::{
-    api_key, app, app_id, at, connector, connector_id, event, unsent, workspace,
+    api_key, app, app_id, at, connector, connector_id, entry, event, unsent, workspace,
 };
 use super::{AnyStore, facts, winners};
 
@@ -13,6 +15,8 @@ facts! {
     an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces
     a_key_is_found_by_its_hash_until_it_is_removed
     of_50_removals_of_a_key_one_counts
+    h86_of_50_keys_added_at_once_two_are_kept_and_a_removal_makes_room
+    a_key_reads_back_with_its_scopes
     keys_are_listed_oldest_first_and_by_app
     a_connector_reads_back_as_written
     an_id_is_taken_once
@@ -28,13 +32,13 @@ fn other_workspace() -> WorkspaceId {
 }
 
 async fn an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces(store: &dyn AnyStore) {
-    store.put_app(&app()).await.unwrap();
+    store.put_app(&app(), &entry()).await.unwrap();
     let renamed = App {
         name: "Store".into(),
         return_urls: vec![],
         ..app()
     };
-    store.put_app(&renamed).await.unwrap();
+    store.put_app(&renamed, &entry()).await.unwrap();
     let found = store.app(&workspace(), &app_id()).await.unwrap();
     assert_eq!(found, Some(renamed));
     let foreign = store.app(&other_workspace(), &app_id()).await.unwrap();
@@ -43,18 +47,20 @@ async fn an_app_is_replaced_as_a_whole_and_unknown_to_other_workspaces(store: &d
 
 async fn a_key_is_found_by_its_hash_until_it_is_removed(store: &dyn AnyStore) {
     let key = api_key("k1", at(0));
-    store.add_api_key(&key).await.unwrap();
+    store.add_api_key(&key, &entry()).await.unwrap();
     let found = store.api_key(&key.hash).await.unwrap();
     assert_eq!(found.as_ref(), Some(&key));
 
     let other_app = AppId::parse("other").unwrap();
     for (workspace, app) in [(other_workspace(), app_id()), (workspace(), other_app)] {
-        let removed = store.remove_api_key(&workspace, &app, &key.id).await;
+        let removed = store
+            .remove_api_key(&workspace, &app, &key.id, &entry())
+            .await;
         assert!(!removed.unwrap());
     }
     assert!(
         store
-            .remove_api_key(&workspace(), &app_id(), &key.id)
+            .remove_api_key(&workspace(), &app_id(), &key.id, &entry())
             .await
             .unwrap()
     );
@@ -68,7 +74,7 @@ async fn a_key_is_found_by_its_hash_until_it_is_removed(store: &dyn AnyStore) {
     );
     assert!(
         !store
-            .remove_api_key(&workspace(), &app_id(), &key.id)
+            .remove_api_key(&workspace(), &app_id(), &key.id, &entry())
             .await
             .unwrap()
     );
@@ -76,10 +82,51 @@ async fn a_key_is_found_by_its_hash_until_it_is_removed(store: &dyn AnyStore) {
 
 async fn of_50_removals_of_a_key_one_counts(store: &dyn AnyStore) {
     let key = api_key("k1", at(0));
-    store.add_api_key(&key).await.unwrap();
+    store.add_api_key(&key, &entry()).await.unwrap();
     let (workspace, app) = (workspace(), app_id());
-    let won = winners(async |_| store.remove_api_key(&workspace, &app, &key.id).await);
+    let won = winners(async |_| {
+        store
+            .remove_api_key(&workspace, &app, &key.id, &entry())
+            .await
+    });
     assert_eq!(won.await, 1);
+}
+
+async fn h86_of_50_keys_added_at_once_two_are_kept_and_a_removal_makes_room(store: &dyn AnyStore) {
+    let won = winners(async |n| {
+        store
+            .add_api_key(&api_key(&format!("k{n}"), at(0)), &entry())
+            .await
+    });
+    assert_eq!(won.await, 2);
+    let live = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(live.len(), 2);
+    for key in &live {
+        assert_eq!(store.api_key(&key.hash).await.unwrap().as_ref(), Some(key));
+    }
+    let late = api_key("late", at(1));
+    assert!(!store.add_api_key(&late, &entry()).await.unwrap());
+    assert_eq!(store.api_key(&late.hash).await.unwrap(), None);
+    let removed = store
+        .remove_api_key(&workspace(), &app_id(), &live[0].id, &entry())
+        .await;
+    assert!(removed.unwrap());
+    assert!(store.add_api_key(&late, &entry()).await.unwrap());
+    // Another app's keys are its own.
+    let mut foreign = api_key("foreign", at(1));
+    foreign.app = AppId::parse("other").unwrap();
+    assert!(store.add_api_key(&foreign, &entry()).await.unwrap());
+}
+
+async fn a_key_reads_back_with_its_scopes(store: &dyn AnyStore) {
+    let key = ApiKey {
+        scopes: BTreeSet::from([KeyScope::ConnectionsRead]),
+        ..api_key("k1", at(0))
+    };
+    assert!(store.add_api_key(&key, &entry()).await.unwrap());
+    assert_eq!(store.api_key(&key.hash).await.unwrap(), Some(key.clone()));
+    let listed = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(listed, [key]);
 }
 
 async fn keys_are_listed_oldest_first_and_by_app(store: &dyn AnyStore) {
@@ -88,14 +135,14 @@ async fn keys_are_listed_oldest_first_and_by_app(store: &dyn AnyStore) {
     foreign.app = AppId::parse("shop-2").unwrap();
     let (old, new) = (api_key("zz", at(1)), api_key("aa", at(2)));
     for key in [&new, &old, &foreign] {
-        store.add_api_key(key).await.unwrap();
+        store.add_api_key(key, &entry()).await.unwrap();
     }
     let listed = store.api_keys(&workspace(), &app_id()).await.unwrap();
     assert_eq!(listed, [old, new]);
     let unknown = ApiKeyId::parse("k9").unwrap();
     assert!(
         !store
-            .remove_api_key(&workspace(), &app_id(), &unknown)
+            .remove_api_key(&workspace(), &app_id(), &unknown, &entry())
             .await
             .unwrap()
     );
@@ -217,7 +264,11 @@ async fn a_deletion_is_begun_by_one_of_50_and_finished_once(store: &dyn AnyStore
         version: 2,
         ..connector("c1")
     };
-    let won = winners(async |_| store.begin_connector_deletion(&deleting, 1, at(5)).await);
+    let won = winners(async |_| {
+        store
+            .begin_connector_deletion(&deleting, 1, at(5), &entry())
+            .await
+    });
     assert_eq!(won.await, 1);
     let found = store.connector(&workspace(), &deleting.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&deleting));
@@ -250,7 +301,7 @@ async fn work_on_a_connector_that_is_not_being_deleted_is_dropped(store: &dyn An
     };
     assert!(
         store
-            .begin_connector_deletion(&deleting, 1, at(5))
+            .begin_connector_deletion(&deleting, 1, at(5), &entry())
             .await
             .unwrap()
     );

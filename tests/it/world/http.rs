@@ -2,6 +2,7 @@
 //! format 2.0); and the same for the messages of an SQS queue.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use lambda_runtime::{Context, LambdaEvent};
@@ -200,7 +201,10 @@ impl Answer {
 
 /// Sends one call through a router as one event.
 pub(crate) async fn send(router: Router, call: Call) -> Answer {
-    let event = LambdaEvent::new(call.event(), Context::default());
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    let mut context = Context::default();
+    context.request_id = format!("r{}", REQUESTS.fetch_add(1, Ordering::Relaxed));
+    let event = LambdaEvent::new(call.event(), context);
     let answer = lambda::answer(router, event).await.unwrap();
     let body = answer["body"].as_str().unwrap_or_default();
     let headers = ["headers", "multiValueHeaders"]

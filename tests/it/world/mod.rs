@@ -27,6 +27,7 @@ use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
 use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
+use shared::domain::rate::{Caps, Meter};
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::id_token::IdTokens;
@@ -34,8 +35,8 @@ use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable, Lookup,
-    Registry, Sessions,
+    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable,
+    Lookup, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -57,15 +58,29 @@ const SHARDS: u32 = 2;
 /// How many providers a worker asks at a time.
 const CONCURRENCY: usize = 25;
 const STACK: &str = "stories";
+/// The template's own.
+const CAPS: Caps = Caps {
+    credential: 6000,
+    workspace: 30_000,
+};
+const BULK: u32 = 500;
 
 /// A store that a world can live in.
 pub(crate) trait Store:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static
+    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit + 'static
 {
 }
 
 impl<
-    S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + 'static,
+    S: Registry
+        + Sessions
+        + Connections
+        + DueTable
+        + ConnectorHealth
+        + Lookup
+        + KeyTable
+        + Audit
+        + 'static,
 > Store for S
 {
 }
@@ -107,6 +122,17 @@ impl World {
         clock: ManualClock,
         products: Arc<dyn Clock>,
     ) -> Self {
+        Self::limited(store, clock, products, (CAPS, BULK)).await
+    }
+
+    /// The same with other caps on the hand-out, and another number of connections that a key may
+    /// read in an hour before that is told.
+    pub(crate) async fn limited<S: Store>(
+        store: S,
+        clock: ManualClock,
+        products: Arc<dyn Clock>,
+        limits: (Caps, u32),
+    ) -> Self {
         let provider = {
             let clock = clock.clone();
             let config = FakeAsConfig::new(Arc::new(move || clock.now().millis()));
@@ -116,7 +142,7 @@ impl World {
             settings.rotation = testkit::fake_as::Rotation::Strict;
             settings.access_token_lifetime_s = 3600;
         });
-        let world = Self::wire(clock, products, provider, Arc::new(store));
+        let world = Self::wire(clock, products, provider, Arc::new(store), limits);
         world.register_app("acme", "shop").await;
         world
     }
@@ -126,6 +152,7 @@ impl World {
         clock_port: Arc<dyn Clock>,
         provider: FakeAs,
         store: Arc<S>,
+        (caps, bulk_connections): (Caps, u32),
     ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
@@ -173,6 +200,7 @@ impl World {
             connector_admin::router(connector_admin::State {
                 registry: Arc::clone(&store) as _,
                 health: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 documents: Arc::clone(&documents) as _,
                 vault: Arc::clone(&vault),
                 publisher: publisher.clone(),
@@ -193,6 +221,7 @@ impl World {
                 address_rules,
             }),
             oauth_callback::router(oauth_callback::State {
+                registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
@@ -205,6 +234,7 @@ impl World {
                 connections: Arc::clone(&store) as _,
                 due: Arc::clone(&store) as _,
                 jobs: Arc::clone(&jobs) as _,
+                audit: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 vault: Arc::clone(&vault),
                 providers: Arc::clone(&providers) as _,
@@ -219,13 +249,17 @@ impl World {
             connections::router(connections::State {
                 registry: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 clock: Arc::clone(&clock_port),
                 identity: identity(),
             }),
             disconnect::router(disconnect.clone()),
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
+                meter: Arc::new(Mutex::new(Meter::new(caps))),
+                bulk_connections,
             }),
         ];
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();

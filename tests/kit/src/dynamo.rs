@@ -12,14 +12,14 @@ use aws_sdk_dynamodb::types::{
 use dynoxide::{Database, ImportOptions, server, storage_backend};
 use serde_json::{Value, json};
 use shared::ports::Clock;
-use shared::storage::schema::{BY_CONNECTOR, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
 use shared::storage::{DynamoStore, Tables};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::clock::ManualClock;
 
-/// An engine with Grantry's five tables, empty. Stops when dropped.
+/// An engine with Grantry's six tables, empty. Stops when dropped.
 pub struct LocalDynamo {
     /// The store under test.
     pub store: DynamoStore,
@@ -50,6 +50,7 @@ impl LocalDynamo {
             sessions: "sessions".into(),
             due: "due".into(),
             keys: "keys".into(),
+            audit: "audit".into(),
         };
         create_tables(&client, &tables).await;
         Self {
@@ -88,6 +89,7 @@ impl LocalDynamo {
             &tables.sessions,
             &tables.due,
             &tables.keys,
+            &tables.audit,
         ] {
             let mut pages = self.client.scan().table_name(table).into_paginator().send();
             while let Some(page) = pages.next().await {
@@ -117,7 +119,7 @@ pub fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// Creates the five tables as `infra/template.yaml` declares them.
+/// Creates the six tables as `infra/template.yaml` declares them.
 pub async fn create_tables(client: &Client, tables: &Tables) {
     for table in [
         &tables.registry,
@@ -125,6 +127,7 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
         &tables.sessions,
         &tables.due,
         &tables.keys,
+        &tables.audit,
     ] {
         let mut request = client
             .create_table()
@@ -133,15 +136,15 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
             .set_key_schema(Some(key_schema(PK, SK)))
             .attribute_definitions(text(PK))
             .attribute_definitions(text(SK));
-        if *table == tables.connections {
+        let indexes = [
+            (&tables.connections, BY_CONNECTOR, ProjectionType::KeysOnly),
+            (&tables.audit, BY_USER, ProjectionType::All),
+        ];
+        for (_, name, shown) in indexes.into_iter().filter(|(of, _, _)| *of == table) {
             let index = GlobalSecondaryIndex::builder()
-                .index_name(BY_CONNECTOR)
+                .index_name(name)
                 .set_key_schema(Some(key_schema(GSI_PK, GSI_SK)))
-                .projection(
-                    Projection::builder()
-                        .projection_type(ProjectionType::KeysOnly)
-                        .build(),
-                )
+                .projection(Projection::builder().projection_type(shown).build())
                 .build()
                 .expect("the index is complete");
             request = request
@@ -151,7 +154,13 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
         }
         request.send().await.expect("the table can be created");
     }
-    for table in [&tables.sessions, &tables.connections, &tables.due] {
+    let collected = [
+        &tables.sessions,
+        &tables.connections,
+        &tables.due,
+        &tables.audit,
+    ];
+    for table in collected {
         let ttl = TimeToLiveSpecification::builder()
             .enabled(true)
             .attribute_name(TTL)

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
+use shared::domain::audit::{AuditEntry, AuditFilter};
 use shared::domain::connection::{
-    Connection, ConnectionKey, Lease, ReconnectReason, RevocationOutcome,
+    Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
@@ -17,13 +18,15 @@ use shared::domain::health::{Breaker, Health, Tally};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
+use shared::domain::rate::Reader;
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, EscrowWrite,
-    KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page, RefreshedTokens,
-    Registry, Revocation, Sessions, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
+    Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork,
+    EscrowWrite, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page,
+    RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
+    WrappedWorkspaceKeys,
 };
 use tokio::sync::Notify;
 
@@ -156,7 +159,7 @@ pass_on! {
     settle_revocation(
         key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
     ) -> ();
-    record_read(key: &ConnectionKey, at: Timestamp) -> ();
+    record_read(key: &ConnectionKey, readers: &Readers, at: Timestamp) -> ();
 }
 
 pass_on! {
@@ -202,16 +205,20 @@ pass_on! {
 pass_on! {
     Registry {}
     app(workspace: &WorkspaceId, app: &AppId) -> Option<App>;
-    put_app(app: &App) -> ();
+    put_app(app: &App, entry: &AuditEntry) -> ();
     api_key(hash: &[u8; 32]) -> Option<ApiKey>;
     api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
-    add_api_key(key: &ApiKey) -> ();
-    remove_api_key(workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId) -> bool;
+    add_api_key(key: &ApiKey, entry: &AuditEntry) -> bool;
+    remove_api_key(
+        workspace: &WorkspaceId, app: &AppId, key: &ApiKeyId, entry: &AuditEntry
+    ) -> bool;
     connector(workspace: &WorkspaceId, connector: &ConnectorId) -> Option<Connector>;
     connectors(workspace: &WorkspaceId, after: Option<&str>, limit: u32) -> Page<Connector>;
     add_connector(connector: &Connector, event: &Event) -> bool;
     replace_connector(connector: &Connector, expected_version: u64, event: &Event) -> bool;
-    begin_connector_deletion(connector: &Connector, expected_version: u64, due_at: Timestamp)
+    begin_connector_deletion(
+        connector: &Connector, expected_version: u64, due_at: Timestamp, entry: &AuditEntry
+    )
         -> bool;
     finish_connector_deletion(
         workspace: &WorkspaceId, connector: &ConnectorId, work: &DueWork, event: &Event
@@ -221,6 +228,7 @@ pass_on! {
 pass_on! {
     Lookup {}
     lookup(keys: &LookupKeys) -> LookupRows;
+    count_reads(reader: &Reader, minute: i64, reads: u64) -> ();
 }
 
 pass_on! {
@@ -230,4 +238,13 @@ pass_on! {
     workspace_keys(workspace: &WorkspaceId) -> Option<WrappedWorkspaceKeys>;
     add_workspace_keys(workspace: &WorkspaceId, keys: &WrappedWorkspaceKeys)
         -> WrappedWorkspaceKeys;
+}
+
+pass_on! {
+    Audit {}
+    add_entry(entry: &AuditEntry) -> bool;
+    count_connection(key: &ApiKeyId, hour: i64) -> u64;
+    tell_bulk_read(key: &ApiKeyId, day: i64, event: &Event) -> bool;
+    entries(workspace: &WorkspaceId, filter: &AuditFilter, after: Option<&str>, limit: u32)
+        -> Page<AuditEntry>;
 }

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::super::items::connection::{
-    outcome_name, read_connection, tombstone_ttl, write_connection,
+    outcome_name, read_connection, tombstone_ttl, write_connection, write_readers,
 };
-use super::super::items::due::{
-    event_work, refresh_work, revocation_work, write_event, write_refresh, write_revocation,
-};
+use super::super::items::due::{refresh_work, revocation_work, write_refresh, write_revocation};
 use super::super::items::session::read_session;
 use super::super::items::{Reader, Row, value};
 use super::super::schema::{
@@ -21,7 +19,7 @@ use super::query::{cursor, no_page, one_more, page};
 use super::transaction::Committed;
 use super::{DynamoStore, keys_of, unavailable};
 use crate::domain::connection::{
-    Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason, RevocationOutcome,
+    Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
 use crate::domain::event::Event;
 use crate::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
@@ -125,11 +123,7 @@ impl Connections for DynamoStore {
                 usable,
             )?
             .put(&self.tables.connections, write_connection(new), unchanged)?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(&write.event, self.shards), &write.event)?,
-                Expression::new(),
-            )?;
+            .tell(&write.event)?;
         let due = new.due_at.map(|at| refresh_work(&new.id, at, self.shards));
         if let Some(due) = &due {
             transaction =
@@ -240,11 +234,7 @@ impl Connections for DynamoStore {
                 schema::connection(&connection.key),
                 change,
             )?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?;
+            .tell(event)?;
         if let Some(revocation) = revocation {
             let work = revocation_work(revocation, revocation.since, self.shards);
             transaction = transaction.put(
@@ -281,14 +271,20 @@ impl Connections for DynamoStore {
         .map(|_| ())
     }
 
-    async fn record_read(&self, key: &ConnectionKey, at: Timestamp) -> Result<(), StoreError> {
+    async fn record_read(
+        &self,
+        key: &ConnectionKey,
+        readers: &Readers,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         // The condition keeps a look-up that lost a race from leaving a row without a
         // connection, or from turning the clock back.
         let change = Expression::new()
             .exists(PK)
             .absent_or_less(attr::LAST_READ_AT, value::time(at))
-            .set(attr::LAST_READ_AT, value::time(at));
-        self.update(
+            .set(attr::LAST_READ_AT, value::time(at))
+            .set(attr::READERS, write_readers(readers));
+        self.note(
             &self.tables.connections,
             schema::connection(key),
             change,

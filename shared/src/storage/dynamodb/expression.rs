@@ -24,6 +24,7 @@ pub(super) struct Expression {
     removes: Vec<String>,
     adds: Vec<String>,
     conditions: Vec<String>,
+    filters: Vec<String>,
 }
 
 impl Expression {
@@ -140,6 +141,28 @@ impl Expression {
         added.when(format!("({})", enough.join(" OR ")))
     }
 
+    pub(super) fn between(
+        mut self,
+        name: &'static str,
+        from: AttributeValue,
+        to: AttributeValue,
+    ) -> Self {
+        let (name, from, to) = (self.name(name), self.value(from), self.value(to));
+        self.when(format!("{name} BETWEEN {from} AND {to}"))
+    }
+
+    /// Leaves out of a query's answer what has not this value.
+    pub(super) fn only(mut self, name: &'static str, value: AttributeValue) -> Self {
+        let filter = format!("{} = {}", self.name(name), self.value(value));
+        self.filters.push(filter);
+        self
+    }
+
+    /// Whether a query leaves anything out.
+    pub(super) fn filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
     fn when(mut self, condition: String) -> Self {
         self.conditions.push(condition);
         self
@@ -171,6 +194,7 @@ impl Expression {
         Parts {
             update: Some(update.trim_end().to_owned()).filter(|text| !text.is_empty()),
             condition: Some(self.conditions.join(" AND ")).filter(|text| !text.is_empty()),
+            filter: Some(self.filters.join(" AND ")).filter(|text| !text.is_empty()),
             names: Some(self.names).filter(|names| !names.is_empty()),
             values: Some(self.values).filter(|values| !values.is_empty()),
         }
@@ -178,11 +202,12 @@ impl Expression {
 }
 
 impl Expression {
-    /// The conditions as the key condition of a query.
+    /// The conditions as the key condition of a query, with its filters.
     pub(super) fn apply_to_query(self, query: QueryFluentBuilder) -> QueryFluentBuilder {
         let parts = self.parts();
         query
             .set_key_condition_expression(parts.condition)
+            .set_filter_expression(parts.filter)
             .set_expression_attribute_names(parts.names)
             .set_expression_attribute_values(parts.values)
     }
@@ -192,6 +217,7 @@ impl Expression {
 struct Parts {
     update: Option<String>,
     condition: Option<String>,
+    filter: Option<String>,
     names: Option<HashMap<String, String>>,
     values: Option<HashMap<String, AttributeValue>>,
 }

@@ -7,7 +7,6 @@
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 
-use super::super::items::due::{event_work, write_event};
 use super::super::items::health::{read_breaker, read_health, read_tally};
 use super::super::items::{Row, value};
 use super::super::schema::{self, BREAKER_LIFETIME, PK, SK, TALLY_LIFETIME, TTL, attr};
@@ -31,7 +30,7 @@ impl ConnectorHealth for DynamoStore {
         let forgotten = minute_of(now) - MEMORY_MINUTES;
         let keys = Expression::new()
             .equals(PK, value::text(schema::health(workspace, connector)))
-            .more(SK, value::text(schema::health_minute(forgotten)));
+            .more(SK, value::text(schema::counted_key(forgotten)));
         let query = self.client.query().table_name(&self.tables.due);
         // Sixteen small items: one page.
         let answer = keys.apply_to_query(query).send().await;
@@ -81,11 +80,10 @@ impl ConnectorHealth for DynamoStore {
             };
         };
         const MOVED: usize = 0;
-        let told = write_event(&event_work(event, self.shards), event)?;
         let committed = self
             .transaction()
             .update(&self.tables.due, at, change)?
-            .put(&self.tables.due, told, Expression::new())?
+            .tell(event)?
             .commit();
         match committed.await? {
             Committed::Done => Ok(true),

@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::super::items::connection::{read_connection, read_lease};
-use super::super::items::due::{event_work, write_event};
 use super::super::items::{Row, value};
 use super::super::schema::{self, attr, status};
 use super::expression::Expression;
@@ -215,11 +214,7 @@ impl DynamoStore {
         let mut transaction = self
             .transaction()
             .update(&self.tables.connections, at, change)?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?;
+            .tell(event)?;
         if let Some(due) = self.due_key(&lease.connection) {
             transaction = transaction.delete(&self.tables.due, due, Expression::new())?;
         }

@@ -4,6 +4,7 @@
 //! single-item write asks for the item that refused it, because that item tells whether it was
 //! an earlier try of the same write, whose answer was lost, that did (H-68).
 
+mod audit;
 mod connections;
 mod due;
 mod expression;
@@ -18,6 +19,7 @@ mod sessions;
 mod transaction;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
@@ -30,8 +32,11 @@ use aws_sdk_dynamodb::types::{
 
 use self::expression::Expression;
 use super::items::{Row, value};
-use super::schema::{Key, PK, SK, Tables};
+use super::schema::{AUDIT_LIFETIME, Key, PK, SK, Tables};
 use crate::ports::StoreError;
+
+/// How long each write may take by which a look-up notes what it did: no token depends on one.
+const NOTE_LIMIT: Duration = Duration::from_secs(1);
 
 /// All stores on one DynamoDB client.
 #[derive(Clone, Debug)]
@@ -39,6 +44,7 @@ pub struct DynamoStore {
     client: Client,
     tables: Tables,
     shards: u32,
+    audit_kept_for: Duration,
 }
 
 impl DynamoStore {
@@ -50,7 +56,15 @@ impl DynamoStore {
             client,
             tables,
             shards: shards.max(1),
+            audit_kept_for: AUDIT_LIFETIME,
         }
+    }
+
+    /// The same, with audit entries kept for another time than [`AUDIT_LIFETIME`].
+    #[must_use]
+    pub fn keeping_audit_for(mut self, time: Duration) -> Self {
+        self.audit_kept_for = time;
+        self
     }
 
     /// One item, strongly consistent.
@@ -111,6 +125,19 @@ impl DynamoStore {
         Ok(())
     }
 
+    /// What a look-up notes of itself.
+    async fn note(
+        &self,
+        table: &str,
+        at: Key,
+        change: Expression,
+        returning: ReturnValue,
+    ) -> Result<Updated, StoreError> {
+        let limits = TimeoutConfig::builder().operation_timeout(NOTE_LIMIT);
+        self.update_within(table, at, change, returning, limits.build())
+            .await
+    }
+
     /// Changes one item if its condition holds.
     async fn update(
         &self,
@@ -156,7 +183,7 @@ impl DynamoStore {
         }
     }
 
-    /// Gets items of several tables in one request, each strongly consistent. What DynamoDB
+    /// Gets items of several tables in one request. What DynamoDB
     /// leaves unprocessed is asked for again, a few times at once: more would be a wait, and
     /// how long a caller can wait is not known here.
     async fn batch_get(
@@ -212,9 +239,21 @@ fn key_row(at: Key) -> HashMap<String, AttributeValue> {
 
 /// A strongly consistent part of a batch.
 fn keys_of(keys: impl IntoIterator<Item = Key>) -> Result<KeysAndAttributes, StoreError> {
+    part_of_batch(keys, true)
+}
+
+/// An eventually consistent part of a batch.
+fn late_keys_of(keys: impl IntoIterator<Item = Key>) -> Result<KeysAndAttributes, StoreError> {
+    part_of_batch(keys, false)
+}
+
+fn part_of_batch(
+    keys: impl IntoIterator<Item = Key>,
+    consistent: bool,
+) -> Result<KeysAndAttributes, StoreError> {
     KeysAndAttributes::builder()
         .set_keys(Some(keys.into_iter().map(key_row).collect()))
-        .consistent_read(true)
+        .consistent_read(consistent)
         .build()
         .map_err(unavailable)
 }

@@ -2,16 +2,17 @@
 
 use async_trait::async_trait;
 
-use super::super::items::due::{deletion_work, event_work, write_deletion, write_event};
+use super::super::items::due::{deletion_work, write_deletion};
 use super::super::items::registry::{
     read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
 };
-use super::super::items::value;
+use super::super::items::{Reader, value};
 use super::super::schema::{self, CONNECTORS, DueKind, PK, SK, attr, status};
 use super::expression::Expression;
 use super::query::{cursor, no_page, one_more, page};
 use super::{DynamoStore, key_row, unavailable};
-use crate::domain::app::{ApiKey, App};
+use crate::domain::app::{ApiKey, App, MOST_KEYS};
+use crate::domain::audit::AuditEntry;
 use crate::domain::connector::Connector;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, WorkspaceId};
@@ -26,8 +27,13 @@ impl Registry for DynamoStore {
         row.as_ref().map(read_app).transpose()
     }
 
-    async fn put_app(&self, app: &App) -> Result<(), StoreError> {
-        self.put(&self.tables.registry, write_app(app)).await
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.transaction()
+            .put(&self.tables.registry, write_app(app), Expression::new())?
+            .note(entry)?
+            .commit()
+            .await
+            .map(|_| ())
     }
 
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -54,19 +60,38 @@ impl Registry for DynamoStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
+    async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError> {
         let table = &self.tables.registry;
-        self.transaction()
-            .put(table, write_api_key(listing, key), Expression::new())?
-            .put(
-                table,
-                write_api_key(schema::api_key(&key.hash), key),
-                Expression::new(),
-            )?
-            .commit()
-            .await
-            .map(|_| ())
+        loop {
+            // The ring before the keys: what is added in between moves it.
+            let ring = schema::key_ring(&key.workspace, &key.app);
+            let moved = self.get(table, ring.clone()).await?;
+            let moved = moved
+                .map(|row| Reader::new(&row, "key ring").number::<u64>(attr::VERSION))
+                .transpose()?;
+            let live = self.api_keys(&key.workspace, &key.app).await?;
+            if live.len() >= MOST_KEYS {
+                return Ok(false);
+            }
+            let unmoved = match moved {
+                None => Expression::new().absent(PK),
+                Some(version) => is_version(version),
+            };
+            let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
+            let record = schema::api_key(&key.hash);
+            let added = self
+                .transaction()
+                .update(table, ring, unmoved.count(attr::VERSION))?
+                .put(table, write_api_key(listing, key), Expression::new())?
+                .put(table, write_api_key(record, key), Expression::new())?
+                .note(entry)?
+                .commit()
+                .await?;
+            // Refused, somebody else has added one: that ends when there is no more room.
+            if added.is_done() {
+                return Ok(true);
+            }
+        }
     }
 
     async fn remove_api_key(
@@ -74,6 +99,7 @@ impl Registry for DynamoStore {
         workspace: &WorkspaceId,
         app: &AppId,
         key: &ApiKeyId,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.registry;
         let listing = schema::listed_api_key(workspace, app, key);
@@ -85,6 +111,7 @@ impl Registry for DynamoStore {
             .transaction()
             .delete(table, listing, Expression::new().exists(PK))?
             .delete(table, record, Expression::new())?
+            .note(entry)?
             .commit()
             .await?;
         Ok(removed.is_done())
@@ -154,6 +181,7 @@ impl Registry for DynamoStore {
         connector: &Connector,
         expected_version: u64,
         due_at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let work = deletion_work(&connector.workspace, &connector.id, due_at, self.shards);
         let begun = self
@@ -164,6 +192,7 @@ impl Registry for DynamoStore {
                 is_version(expected_version),
             )?
             .put(&self.tables.due, write_deletion(&work), Expression::new())?
+            .note(entry)?
             .commit()
             .await?;
         Ok(begun.is_done())
@@ -183,11 +212,7 @@ impl Registry for DynamoStore {
             .transaction()
             .delete(&self.tables.registry, at, deleting)?
             .delete(&self.tables.due, due.clone(), Expression::new())?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?
+            .tell(event)?
             .commit()
             .await?;
         if !finished.is_done() {
@@ -208,11 +233,7 @@ impl DynamoStore {
         let written = self
             .transaction()
             .put(&self.tables.registry, write_connector(connector), condition)?
-            .put(
-                &self.tables.due,
-                write_event(&event_work(event, self.shards), event)?,
-                Expression::new(),
-            )?
+            .tell(event)?
             .commit()
             .await?;
         Ok(written.is_done())

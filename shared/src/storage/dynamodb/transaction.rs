@@ -10,9 +10,12 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::super::items::Row;
+use super::super::items::due::{event_work, write_event};
 use super::super::schema::Key;
 use super::expression::Expression;
 use super::{DynamoStore, key_row, unavailable};
+use crate::domain::audit::AuditEntry;
+use crate::domain::event::Event;
 use crate::ports::StoreError;
 
 /// A transaction in the making. Its writes are numbered in the order they are added.
@@ -96,6 +99,27 @@ impl Transaction<'_> {
         self.writes
             .push(TransactWriteItem::builder().put(put).build());
         Ok(self)
+    }
+
+    /// Adds an event to the outbox, and the entry that it stands for to the audit.
+    pub(super) fn tell(self, event: &Event) -> Result<Self, StoreError> {
+        let store = self.store;
+        let row = write_event(&event_work(event, store.shards), event)?;
+        let told = self.put(&store.tables.due, row, Expression::new())?;
+        match AuditEntry::of(event) {
+            Some(entry) => told.note(&entry),
+            None => Ok(told),
+        }
+    }
+
+    /// Adds an audit entry.
+    pub(super) fn note(self, entry: &AuditEntry) -> Result<Self, StoreError> {
+        let store = self.store;
+        self.put(
+            &store.tables.audit,
+            store.audit_row(entry),
+            Expression::new(),
+        )
     }
 
     /// A refusal of an update carries the item that refused it.

@@ -5,8 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::super::schema::{self, GSI_PK, GSI_SK, PK, SK, TTL, attr, status};
 use super::{Reader, Row, Writer, value};
-use crate::domain::connection::{Connection, ConnectionStatus, ReconnectReason, RevocationOutcome};
-use crate::domain::ids::AttemptId;
+use crate::domain::connection::{
+    Connection, ConnectionStatus, Readers, ReconnectReason, RevocationOutcome,
+};
+use crate::domain::ids::{ApiKeyId, AttemptId};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Account, Validity};
 use crate::ports::StoreError;
@@ -174,6 +176,27 @@ fn read_status(item: &Reader<'_>) -> Result<ConnectionStatus, StoreError> {
         },
         _ => return Err(item.corrupt()),
     })
+}
+
+/// The store's own, as the lease is: a look-up alone asks for it.
+pub(in super::super) fn write_readers(readers: &Readers) -> AttributeValue {
+    let readers = readers.iter();
+    let readers = readers.map(|(key, at)| (key.to_string(), value::time(*at)));
+    AttributeValue::M(readers.collect())
+}
+
+pub(in super::super) fn read_readers(row: &Row) -> Result<Readers, StoreError> {
+    let item = Reader::new(row, "connection");
+    let readers = item.optional(attr::READERS, |readers| {
+        let readers = readers.as_m().ok()?.iter();
+        readers
+            .map(|(key, at)| {
+                let millis = at.as_n().ok()?.parse().ok()?;
+                Some((ApiKeyId::parse(key).ok()?, Timestamp::from_millis(millis)))
+            })
+            .collect()
+    })?;
+    Ok(readers.unwrap_or_default())
 }
 
 /// The lease on a connection's item, and the last attempt that ended on it.

@@ -4,6 +4,7 @@
 //! attribute this version does not know is ignored, a missing optional one is absent, anything
 //! else is [`StoreError::Corrupt`] and names the kind of item, never its content.
 
+pub(super) mod audit;
 pub(super) mod connection;
 pub(super) mod due;
 pub(super) mod health;

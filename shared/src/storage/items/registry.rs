@@ -5,7 +5,7 @@ use url::Url;
 
 use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
-use crate::domain::app::{AccountChange, ApiKey, App, Completion};
+use crate::domain::app::{AccountChange, ApiKey, App, Completion, KeyScope};
 use crate::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
@@ -58,18 +58,29 @@ pub(in super::super) fn write_api_key(at: Key, key: &ApiKey) -> Row {
         .with(attr::ID, value::text(key.id.as_str()))
         .with(attr::NAME, value::text(&key.name))
         .with(attr::HASH, value::bytes(&key.hash))
+        .with(
+            attr::SCOPES,
+            value::list(key.scopes.iter().map(|scope| scope.as_str())),
+        )
         .with(attr::CREATED_AT, value::time(key.created_at))
         .done()
 }
 
 pub(in super::super) fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
     let item = Reader::new(row, "API key");
+    // A key from before there were scopes may do everything; a scope that this version does not
+    // know allows nothing that it does.
+    let scopes = item.maybe_list(attr::SCOPES)?.map(|scopes| {
+        let scopes = scopes.iter();
+        scopes.filter_map(|text| KeyScope::parse(text)).collect()
+    });
     Ok(ApiKey {
         workspace: item.id(attr::WORKSPACE)?,
         app: item.id(attr::APP)?,
         id: item.id(attr::ID)?,
         name: item.text(attr::NAME)?.to_owned(),
         hash: item.hash(attr::HASH)?,
+        scopes: scopes.unwrap_or_else(KeyScope::all),
         created_at: item.time(attr::CREATED_AT)?,
     })
 }

@@ -1,6 +1,9 @@
 //! The moves, and what can be seen of a store after each.
 
-use shared::domain::connection::{Connection, LEASE, Lease, ReconnectReason, RevocationOutcome};
+use shared::domain::audit::AuditFilter;
+use shared::domain::connection::{
+    Connection, LEASE, Lease, Readers, ReconnectReason, RevocationOutcome,
+};
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::ids::UserId;
@@ -11,7 +14,7 @@ use shared::ports::{ConnectWrite, DueWork, LeaseAnswer, RefreshedTokens, Revocat
 
 use super::super::AnyStore;
 use super::super::fixtures::{
-    app_id, at, attempt, connector_id, event, key, session, session_id, workspace,
+    app_id, at, attempt, connector_id, entry, event, key, session, session_id, workspace,
 };
 use super::{SHARDS, USERS};
 
@@ -52,9 +55,11 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
                 .replace_connector(new, *version, &told("edit", at(1)))
                 .await,
         ),
-        Move::BeginDeletion(new, version, due_at) => {
-            show(store.begin_connector_deletion(new, *version, *due_at).await)
-        }
+        Move::BeginDeletion(new, version, due_at) => show(
+            store
+                .begin_connector_deletion(new, *version, *due_at, &entry())
+                .await,
+        ),
         Move::FinishDeletion => {
             let Some((work, ..)) = deletions(store).await.into_iter().next() else {
                 return "nothing to finish".into();
@@ -119,7 +124,9 @@ pub(super) async fn play(store: &dyn AnyStore, next: &Move, leases: &mut Vec<Lea
             let settled = store.settle_revocation(&read.key, &read.id, *outcome, *now);
             show(settled.await)
         }
-        Move::RecordRead(user, now) => show(store.record_read(&key(user), *now).await),
+        Move::RecordRead(user, now) => {
+            show(store.record_read(&key(user), &Readers::new(), *now).await)
+        }
         Move::Reschedule(read, now) => {
             store.add_refresh(&read.key, &read.id, *now).await.unwrap();
             let due_at = read.due_at.unwrap_or(*now);
@@ -204,6 +211,8 @@ pub(super) async fn contents(store: &dyn AnyStore) -> Vec<String> {
     }
     work.sort();
     seen.extend(work);
+    let every = AuditFilter::default();
+    seen.push(show(store.entries(&of, &every, None, 999).await));
     seen
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn connected(connector: &Connector) -> Response {
 /// The end of a walk that stopped before the app was asked to complete it.
 pub(crate) fn not_connected(status: &str, code: Option<&str>) -> Response {
     let (what, next) = match status {
-        "denied" => (
+        "denied" | "cancelled" => (
             "You chose not to connect",
             "Nothing was stored. You can connect whenever you like.",
         ),

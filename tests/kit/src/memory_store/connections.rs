@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use shared::domain::connection::{
-    Connection, ConnectionKey, ConnectionStatus, Lease, ReconnectReason, RevocationOutcome,
+    Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Event;
@@ -101,6 +101,7 @@ impl Connections for MemoryStore {
             connection: new.clone(),
             lease: None,
             last_attempt: None,
+            readers: Readers::new(),
         };
         state.connections.insert(new.key.clone(), kept);
         if let Some(session) = state.sessions.get_mut(&write.session) {
@@ -295,11 +296,18 @@ impl Connections for MemoryStore {
         Ok(())
     }
 
-    async fn record_read(&self, key: &ConnectionKey, at: Timestamp) -> Result<(), StoreError> {
+    async fn record_read(
+        &self,
+        key: &ConnectionKey,
+        readers: &Readers,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
-        if let Some(kept) = state.connections.get_mut(key) {
-            let known = &mut kept.connection.last_read_at;
-            *known = Some(known.map_or(at, |known| known.max(at)));
+        if let Some(kept) = state.connections.get_mut(key)
+            && kept.connection.last_read_at.is_none_or(|known| known < at)
+        {
+            kept.connection.last_read_at = Some(at);
+            kept.readers = readers.clone();
         }
         Ok(())
     }

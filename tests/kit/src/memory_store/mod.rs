@@ -4,28 +4,31 @@
 //! comparing the two finds the mistakes of either. One lock is every transaction. It has no
 //! clock: nothing expires by itself.
 
+mod audit;
 mod connections;
 mod due;
 mod health;
 mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use shared::domain::app::{ApiKey, App};
-use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::app::{ApiKey, App, MOST_KEYS};
+use shared::domain::audit::{AuditEntry, AuditId};
+use shared::domain::connection::{Connection, ConnectionKey, Readers};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::event::Event;
 use shared::domain::health::Health;
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
+use shared::domain::rate::Reader;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, Registry, Revocation, StoreError,
-    WrappedRootKey, WrappedWorkspaceKeys,
+    DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, ReadCounts, Registry, Revocation,
+    StoreError, WrappedRootKey, WrappedWorkspaceKeys,
 };
 
 /// All stores in one value.
@@ -47,6 +50,10 @@ struct State {
     deletions: BTreeMap<DueWork, (WorkspaceId, ConnectorId)>,
     events: BTreeMap<EventId, Event>,
     health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
+    reads: BTreeMap<(Reader, i64), u64>,
+    connections_read: BTreeMap<(ApiKeyId, i64), u64>,
+    bulk_reads: BTreeSet<(ApiKeyId, i64)>,
+    audit: BTreeMap<(WorkspaceId, AuditId), AuditEntry>,
     root_keys: BTreeMap<u32, WrappedRootKey>,
     workspace_keys: BTreeMap<WorkspaceId, WrappedWorkspaceKeys>,
 }
@@ -58,6 +65,8 @@ struct Kept {
     lease: Option<Held>,
     /// The attempt that last wrote its end.
     last_attempt: Option<AttemptId>,
+    /// Who has read its token lately.
+    readers: Readers,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -87,9 +96,11 @@ impl Registry for MemoryStore {
         Ok(self.state().apps.get(&at).cloned())
     }
 
-    async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
         let at = (app.workspace.clone(), app.id.clone());
-        self.state().apps.insert(at, app.clone());
+        let mut state = self.state();
+        state.apps.insert(at, app.clone());
+        state.note(entry);
         Ok(())
     }
 
@@ -112,9 +123,16 @@ impl Registry for MemoryStore {
         Ok(keys)
     }
 
-    async fn add_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        self.state().api_keys.insert(key.hash, key.clone());
-        Ok(())
+    async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let keys = state.api_keys.values();
+        let of_app = keys.filter(|kept| (&kept.workspace, &kept.app) == (&key.workspace, &key.app));
+        let room = of_app.count() < MOST_KEYS;
+        if room {
+            state.api_keys.insert(key.hash, key.clone());
+            state.note(entry);
+        }
+        Ok(room)
     }
 
     async fn remove_api_key(
@@ -122,13 +140,18 @@ impl Registry for MemoryStore {
         workspace: &WorkspaceId,
         app: &AppId,
         key: &ApiKeyId,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let before = state.api_keys.len();
         state
             .api_keys
             .retain(|_, kept| (&kept.workspace, &kept.app, &kept.id) != (workspace, app, key));
-        Ok(state.api_keys.len() < before)
+        let removed = state.api_keys.len() < before;
+        if removed {
+            state.note(entry);
+        }
+        Ok(removed)
     }
 
     async fn connector(
@@ -187,6 +210,7 @@ impl Registry for MemoryStore {
         connector: &Connector,
         expected_version: u64,
         due_at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let id = format!("{} {}", connector.workspace, connector.id);
         let work = self.work(id, due_at);
@@ -196,6 +220,7 @@ impl Registry for MemoryStore {
             state.put_connector(connector);
             let what = (connector.workspace.clone(), connector.id.clone());
             state.deletions.insert(work, what);
+            state.note(entry);
         }
         Ok(as_expected)
     }
@@ -238,6 +263,9 @@ impl State {
 
     fn put_event(&mut self, event: &Event) {
         self.events.insert(event.id.clone(), event.clone());
+        if let Some(entry) = AuditEntry::of(event) {
+            self.note(&entry);
+        }
     }
 }
 
@@ -247,6 +275,13 @@ impl Lookup for MemoryStore {
         let state = self.state();
         let key = &keys.connection;
         let workspace_keys = state.workspace_keys.get(&key.workspace);
+        let reads = |reader| {
+            state
+                .reads
+                .get(&(reader, keys.minute))
+                .copied()
+                .unwrap_or(0)
+        };
         Ok(LookupRows {
             api_key: state.api_keys.get(&keys.api_key).cloned(),
             connector: state.connector(&key.workspace, &key.connector).cloned(),
@@ -254,8 +289,28 @@ impl Lookup for MemoryStore {
                 .connections
                 .get(key)
                 .map(|kept| kept.connection.clone()),
+            readers: state
+                .connections
+                .get(key)
+                .map(|kept| kept.readers.clone())
+                .unwrap_or_default(),
             workspace_keys: workspace_keys.filter(|_| keys.with_workspace_keys).cloned(),
+            reads: ReadCounts {
+                credential: reads(Reader::Credential(keys.api_key)),
+                workspace: reads(Reader::Workspace(key.workspace.clone())),
+            },
         })
+    }
+
+    async fn count_reads(
+        &self,
+        reader: &Reader,
+        minute: i64,
+        reads: u64,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        *state.reads.entry((reader.clone(), minute)).or_default() += reads;
+        Ok(())
     }
 }
 
