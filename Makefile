@@ -17,13 +17,16 @@ SEED ?=
 # More of its options, such as FIRE='--built --freeze 0'.
 FIRE ?=
 
+# Fuzzing: how long each target runs, and which (empty: all of them).
+TARGET ?=
+
 # Which section of samconfig.toml `make deploy` reads, and template parameters to set.
 STAGE ?= default
 PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim bench fire check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fuzz bench fire check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -43,7 +46,16 @@ quick: ## Runs the tests that need no stack
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
 	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- --nocapture --test-threads=1
 
-bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker or lookups
+fuzz: MINUTES = 10
+fuzz: ## Fuzzes what strangers send, with nightly Rust (docs/SECURITY.md): MINUTES=10 TARGET=envelope
+	@test -x .local/cargo/bin/cargo-fuzz || cargo install --quiet --locked cargo-fuzz --version 0.13.2 --root .local/cargo
+	@set -e; for target in $(or $(TARGET),$(notdir $(wildcard tests/fuzz/corpus/*))); do \
+		found=target/fuzz/corpus/$$target; mkdir -p $$found; \
+		PATH="$(CURDIR)/.local/cargo/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
+			$$target $$found tests/fuzz/corpus/$$target -- -max_total_time=$$(( $(MINUTES) * 60 )) -timeout=10 -rss_limit_mb=1024; \
+	done
+
+bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=reads, worker, lookups or isolation
 	@cargo bench --locked -p grantry-tests --bench sweep -- $(ONLY)
 
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1

@@ -1,13 +1,9 @@
 //! Stories of the caps on the hand-out: who is refused, until when, and what that costs.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use shared::domain::rate::Caps;
-use testkit::clock::ManualClock;
-use testkit::memory_store::MemoryStore;
 
-use crate::world::{Answer, Call, World};
+use crate::world::{Answer, Call, Limits, World};
 
 const CAPS: Caps = Caps {
     credential: 5,
@@ -15,9 +11,11 @@ const CAPS: Caps = Caps {
 };
 
 async fn capped() -> World {
-    let clock = ManualClock::new();
-    let products = Arc::new(clock.clone());
-    World::limited(MemoryStore::new(2), clock, products, (CAPS, 500)).await
+    let limits = Limits {
+        caps: CAPS,
+        ..Limits::default()
+    };
+    World::limited(limits).await
 }
 
 async fn read(world: &World, key: &str, connector: &str) -> Answer {
@@ -129,9 +127,12 @@ async fn a21_a_key_that_reads_everybody_is_slowed_down_told_of_once_and_leaves_e
         credential: 40,
         workspace: 1000,
     };
-    let clock = ManualClock::new();
-    let products = Arc::new(clock.clone());
-    let world = World::limited(MemoryStore::new(2), clock, products, (caps, 20)).await;
+    let limits = Limits {
+        caps,
+        bulk_connections: 20,
+        ..Limits::default()
+    };
+    let world = World::limited(limits).await;
     let connector = world.connector(&["read"]).await;
     for n in 0..CONNECTIONS {
         world.connect(&format!("user-{n}"), &connector).await;

@@ -1,8 +1,16 @@
 //! Nobody reaches what is somebody else's, and cannot tell it from what does not exist.
 
-use serde_json::json;
+pub(crate) mod matrix;
 
-use crate::world::{Call, RETURN, World};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::json;
+use shared::crypto::hash::random_id;
+use shared::domain::connector::Connector;
+use shared::domain::ids::{ConnectorId, WorkspaceId};
+use testkit::entropy::SeededEntropy;
+
+use crate::world::{Answer, Call, RETURN, World};
 
 #[tokio::test]
 async fn a_user_sees_uses_and_disconnects_their_own_only() {
@@ -47,53 +55,88 @@ async fn two_connectors_of_one_provider_hold_grants_of_their_own() {
     assert_ne!(read.text("access_token"), write.text("access_token"));
 }
 
+/// What the two share is the account, and nothing of ours.
 #[tokio::test]
-async fn h21_another_workspaces_ids_read_like_ids_that_do_not_exist() {
+async fn a16_h22_two_workspaces_with_one_client_and_one_account_hold_grants_of_their_own() {
     let world = World::start().await;
     world.register_app("globex", "shop").await;
-    let theirs = world.connector_of("acme", &["read"]).await;
-    let connected = world.connect("alice", &theirs).await.text("connection_id");
-    let key = world.key_of("globex", "shop");
-    let update = json!({"name": "Mine now"});
-    let begin = json!({"connector_id": theirs, "return_url": RETURN});
-    let lookup = json!({"connector_id": theirs, "user_id": "alice"});
-    let calls = [
-        Call::get("/v1/connectors/ID").admin_of("globex"),
-        Call::patch("/v1/connectors/ID")
-            .admin_of("globex")
-            .header("if-match", "\"1\"")
-            .json(&update),
-        Call::delete("/v1/connectors/ID?confirm=Files").admin_of("globex"),
-        Call::get("/v1/connectors/ID/connections").admin_of("globex"),
-        Call::delete(&format!("/v1/connectors/ID/connections/{connected}")).admin_of("globex"),
-        Call::post("/v1/me/connections")
-            .user_of("globex", "shop", "alice")
-            .json(&begin),
-        Call::delete("/v1/me/connections/ID").user_of("globex", "shop", "alice"),
-        Call::post("/v1/tokens").bearer(&key).json(&lookup),
-        Call::delete("/v1/users/alice/connections/ID").bearer(&key),
-    ];
-    for call in calls {
-        let foreign = world.send(call.clone().renamed("ID", &theirs)).await;
-        let unknown = world
-            .send(
-                call.clone()
-                    .renamed("ID", "unknown")
-                    .renamed(&theirs, "unknown"),
-            )
-            .await;
-        assert_eq!(foreign.status, unknown.status, "{call:?}");
-        assert_eq!(foreign.body, unknown.body, "{call:?}");
-        assert_eq!(foreign.headers, unknown.headers, "{call:?}");
+    let (ours, theirs) = (
+        world.connector_of("acme", &["read"]).await,
+        world.connector_of("globex", &["read"]).await,
+    );
+    let lookup = |workspace: &'static str, connector: &str| {
+        let body = json!({"connector_id": connector, "user_id": "alice"});
+        let key = world.key_of(workspace, "shop");
+        Call::post("/v1/tokens").bearer(&key).json(&body)
+    };
+    world.connect_as(["acme", "shop", "alice"], &ours).await;
+    world.connect_as(["globex", "shop", "alice"], &theirs).await;
+    let token = |answer: Answer| answer.expect_status(200).text("access_token");
+    let first = token(world.send(lookup("acme", &ours)).await);
+    assert_ne!(first, token(world.send(lookup("globex", &theirs)).await));
+    // Neither workspace can use the other's connector, though client and secret are the same.
+    for (workspace, connector) in [("acme", &theirs), ("globex", &ours)] {
+        let answer = world.send(lookup(workspace, connector)).await;
+        answer.expect_problem(404, "not_connected");
     }
-    let list = world
-        .send(Call::get("/v1/connectors").admin_of("globex"))
-        .await;
-    assert_eq!(list.expect_status(200).body, json!({"items": []}));
-    let mine = Call::get("/v1/me/connectors").user_of("globex", "shop", "alice");
-    assert_eq!(world.send(mine).await.body, json!({"items": []}));
-    // Nothing of it happened.
-    world.lookup("alice", &theirs).await.expect_status(200);
+    // Refreshed and ended apart.
+    world.pass(3600);
+    assert_ne!(first, token(world.send(lookup("acme", &ours)).await));
+    world.disconnect("alice", &ours).await.expect_status(200);
+    let answer = world.send(lookup("acme", &ours)).await;
+    answer.expect_problem(404, "not_connected");
+    token(world.send(lookup("globex", &theirs)).await);
+}
+
+/// H-22: a client belongs to one workspace by what it is stored under and sealed for; nobody can
+/// name another's.
+#[tokio::test]
+async fn h22_a_connector_and_its_secret_are_of_one_workspace() {
+    let world = World::start().await;
+    world.connector_of("globex", &["read"]).await;
+    let id = world.connector_of("acme", &["read"]).await;
+    let id = ConnectorId::parse(id).unwrap();
+    let registry = &world.engine.registry;
+    let [acme, globex] = ["acme", "globex"].map(|it| WorkspaceId::parse(it).unwrap());
+    let connector = registry.connector(&acme, &id).await.unwrap().unwrap();
+    assert_eq!(registry.connector(&globex, &id).await.unwrap(), None);
+    let vault = &world.engine.vault;
+    let ours = vault.keys(&acme).await.unwrap();
+    assert!(ours.open_client_secret(&connector).is_ok());
+    let moved = Connector {
+        workspace: globex.clone(),
+        ..connector
+    };
+    let theirs = vault.keys(&globex).await.unwrap();
+    assert!(theirs.open_client_secret(&moved).is_err());
+}
+
+/// H-24.
+#[tokio::test]
+async fn h24_ids_are_128_random_bits_and_owe_nothing_to_whom_they_are_for() {
+    let world = World::start().await;
+    let connector = world.connector(&["read"]).await;
+    let mut ids = std::collections::BTreeSet::new();
+    let mut made = vec![connector.clone()];
+    for user in ["alice", "alice2", "bob"] {
+        made.push(world.connect(user, &connector).await.text("connection_id"));
+        let link = world.begin(user, &connector).await;
+        let ticket = link.strip_prefix("/connect/").unwrap();
+        made.extend(ticket.split('.').map(str::to_owned));
+    }
+    for id in made {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&id).expect(&id);
+        assert!(bytes.len() >= 16, "{id}");
+        assert!(ids.insert(bytes), "twice: {id}");
+    }
+    // Of 10,000 no two are alike, nor their halves: nothing counts up and no part is fixed.
+    let (entropy, mut halves) = (SeededEntropy::new(7), std::collections::BTreeSet::new());
+    for _ in 0..10_000 {
+        let id = BASE64_URL_SAFE_NO_PAD.decode(random_id(&entropy)).unwrap();
+        assert_eq!(id.len(), 16);
+        let (one, other) = id.split_at(8);
+        assert!(halves.insert(one.to_owned()) && halves.insert(other.to_owned()));
+    }
 }
 
 #[tokio::test]

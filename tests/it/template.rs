@@ -4,7 +4,7 @@
 //! style breaks these tests and not a deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
@@ -19,21 +19,20 @@ use shared::runtime::telemetry::NAMESPACE;
 use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
-use testkit::memory_store::MemoryStore;
 
 use crate::tidy::source::{code, read};
-use crate::world::{Call, World};
+use crate::world::{Call, Limits, World};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// The template's resources by their logical ids.
-struct Template(BTreeMap<String, Vec<String>>);
+pub(crate) struct Template(BTreeMap<String, Vec<String>>);
 
 /// One route, as `GET /v1/providers`, and the crate whose function answers it.
-type Route = (String, String);
+pub(crate) type Route = (String, String);
 
 impl Template {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = read("infra/template.yaml");
         let (_, text) = text.split_once("\nResources:\n").unwrap();
         let (text, _) = text.split_once("\nOutputs:\n").unwrap();
@@ -71,7 +70,7 @@ impl Template {
     }
 
     /// The routes; each stands for the function that its integration names.
-    fn routes(&self) -> BTreeMap<Route, bool> {
+    pub(crate) fn routes(&self) -> BTreeMap<Route, bool> {
         let routes = self.of_type("AWS::ApiGatewayV2::Route").into_iter();
         routes
             .map(|id| {
@@ -160,7 +159,8 @@ async fn the_routers_answer_the_gateways_routes_and_no_other_method() {
     }
 }
 
-fn call(method: &str, path: &str) -> Call {
+/// A call by the name of its method.
+pub(crate) fn call(method: &str, path: &str) -> Call {
     match method {
         "GET" => Call::get(path),
         "POST" => Call::post(path),
@@ -199,6 +199,42 @@ fn f44_concurrency_can_be_set_aside_for_look_ups() {
         "\n  ReserveTokenLookup: !Not [!Equals [!Ref TokenLookupReservedConcurrency, 0]]\n";
     assert!(text.contains(condition));
     assert_eq!(text.matches("ReservedConcurrentExecutions").count(), 1);
+}
+
+/// H-82: codes and states travel in query strings, and tickets in paths.
+#[test]
+fn h82_the_access_log_has_no_path_no_query_and_no_claim() {
+    let text = read("infra/template.yaml");
+    let formats = text
+        .lines()
+        .filter(|line| line.trim().starts_with("Format: "));
+    let formats: Vec<_> = formats.collect();
+    assert_eq!(formats.len(), 1, "{formats:?}");
+    let fields = formats[0].split('"').filter(|it| it.contains('$'));
+    let fields: BTreeSet<_> = fields
+        .map(|field| {
+            field
+                .trim_matches([':', ','])
+                .trim_start_matches("$context.")
+        })
+        .collect();
+    let allowed = [
+        "authorizer.error",
+        "identity.sourceIp",
+        "integrationErrorMessage",
+        "integrationLatency",
+        "requestId",
+        "requestTime",
+        "responseLatency",
+        "responseLength",
+        "routeKey",
+        "status",
+    ];
+    let others: Vec<_> = fields.iter().filter(|it| !allowed.contains(it)).collect();
+    assert!(
+        fields.contains("routeKey") && others.is_empty(),
+        "{others:?}"
+    );
 }
 
 /// What a table is made of, in words: keys, index, projection, time to live.
@@ -365,9 +401,12 @@ async fn a21_the_bulk_read_alarm_watches_a_figure_that_a_look_up_tells_within_a_
         credential: 100,
         workspace: 100,
     };
-    let clock = ManualClock::new();
-    let products = Arc::new(clock.clone());
-    let world = World::limited(MemoryStore::new(1), clock, products, (caps, 1)).await;
+    let limits = Limits {
+        caps,
+        bulk_connections: 1,
+        ..Limits::default()
+    };
+    let world = World::limited(limits).await;
     let connector = world.connector(&["read"]).await;
     for user in ["alice", "bob"] {
         world.connect(user, &connector).await;
@@ -410,6 +449,7 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
             | "GRANTRY_BULK_CONNECTIONS"
             | "GRANTRY_CREDENTIAL_READS"
             | "GRANTRY_WORKSPACE_READS" => "1",
+            "GRANTRY_PROVIDER_HOSTS" => "",
             _ => "x",
         };
         known.then(|| value.to_owned())

@@ -28,7 +28,7 @@ pub(crate) async fn complete(
     config: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Problem> {
     let Some(issuer) = catalogue::issuer_to_ask(provider, &config) else {
-        input::provider(provider, &config, state.address_rules)?;
+        input::provider(provider, &config, state)?;
         return Ok(config);
     };
     let url = issuer_url(state, issuer)?;
@@ -45,6 +45,7 @@ pub(crate) async fn complete(
             failed(issuer, &error)
         }
     })?;
+    input::provider(provider, &found, state)?;
     Ok(found)
 }
 
@@ -56,6 +57,11 @@ fn issuer_url(state: &State, issuer: &str) -> Result<Url, Problem> {
     rules
         .check(&url)
         .map_err(|refused| invalid(refused.to_string()))?;
+    if !state.provider_hosts.allow(&url) {
+        return Err(invalid(
+            "this installation does not allow its host".to_owned(),
+        ));
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(invalid("must contain neither ? nor #".to_owned()));
     }

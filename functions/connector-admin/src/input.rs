@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use shared::catalogue;
-use shared::domain::address::AddressRules;
 use shared::domain::ids::{AppId, ProviderId};
 use shared::domain::provider::Provider;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::http::problem::Problem;
+use url::Url;
+
+use crate::State;
 
 const MAX_NAME: usize = 100;
 const MAX_CLIENT_ID: usize = 512;
@@ -81,14 +83,28 @@ pub(crate) fn allowed_apps(apps: Vec<AppId>) -> Result<Vec<AppId>, Problem> {
         .collect())
 }
 
-/// The provider with its placeholders filled.
+/// The provider with its placeholders filled, at hosts that the installation allows (H-39).
 pub(crate) fn provider(
     id: &ProviderId,
     config: &BTreeMap<String, String>,
-    rules: AddressRules,
+    state: &State,
 ) -> Result<Provider, Problem> {
-    catalogue::resolve(id, config, rules).map_err(|error| match error.field() {
+    let provider = catalogue::resolve(id, config, state.address_rules);
+    let provider = provider.map_err(|error| match error.field() {
         Some(field) => Problem::field(format!("config.{field}"), error.to_string()),
         None => Problem::field("provider", error.to_string()),
-    })
+    })?;
+    for endpoint in provider.endpoints().into_iter().flatten() {
+        let url = Url::parse(endpoint).ok();
+        if !url.is_some_and(|url| state.provider_hosts.allow(&url)) {
+            let field = if config.is_empty() {
+                "provider"
+            } else {
+                "config"
+            };
+            let rule = format!("uses {endpoint}, and this installation does not allow its host");
+            return Err(Problem::field(field, rule));
+        }
+    }
+    Ok(provider)
 }

@@ -17,6 +17,7 @@ use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
+use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
@@ -47,6 +48,8 @@ pub struct State {
     pub public_url: Url,
     /// Which addresses endpoints and return URLs may have.
     pub address_rules: AddressRules,
+    /// Which hosts a connector's provider may have.
+    pub provider_hosts: ProviderHosts,
 }
 
 impl FromRef<State> for IdentityRules {

@@ -22,6 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         identity: wiring.config.identity.clone(),
         public_url: wiring.config.public_url.clone(),
         address_rules: wiring.config.address_rules,
+        provider_hosts: wiring.config.provider_hosts.clone(),
     };
     serve(with_telemetry(
         router(state),

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
-use shared::domain::provider::{Provider, RefreshGrant};
 use shared::domain::secret::Secret;
 use shared::events::connector_event;
 use shared::http::identity::Admin;
@@ -144,28 +143,11 @@ fn is_other_client(state: &State, before: &Connector, after: &Connector) -> Resu
     if before.config == after.config {
         return Ok(false);
     }
-    let now = input::provider(&after.provider, &after.config, state.address_rules)?;
+    let now = input::provider(&after.provider, &after.config, state)?;
     // A configuration that cannot be read any more is certainly another one.
-    let same = input::provider(&before.provider, &before.config, state.address_rules)
-        .is_ok_and(|then| same_endpoints(&then, &now));
+    let same = input::provider(&before.provider, &before.config, state)
+        .is_ok_and(|then| then.endpoints() == now.endpoints() && then.issuer == now.issuer);
     Ok(!same)
-}
-
-fn same_endpoints(a: &Provider, b: &Provider) -> bool {
-    let revoked_at = |provider: &Provider| provider.revocation.as_ref().map(|r| r.url.clone());
-    let identified_at =
-        |provider: &Provider| provider.identity.as_ref().and_then(|i| i.url.clone());
-    let exchanged_at = |provider: &Provider| match &provider.refresh.grant {
-        RefreshGrant::AccessToken(exchange) => exchange.url.clone(),
-        RefreshGrant::RefreshToken => None,
-    };
-    a.authorize.url == b.authorize.url
-        && a.token.url == b.token.url
-        && a.issuer == b.issuer
-        && a.id_tokens == b.id_tokens
-        && exchanged_at(a) == exchanged_at(b)
-        && revoked_at(a) == revoked_at(b)
-        && identified_at(a) == identified_at(b)
 }
 
 fn changed_meanwhile() -> Problem {

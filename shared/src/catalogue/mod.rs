@@ -104,6 +104,8 @@ static FILES: [File; 10] = [
 ];
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod resolve_tests;
 #[cfg(test)]
 mod tests;

@@ -93,100 +93,6 @@ fn a_template_tells_how_its_grants_live_and_die() {
     assert_eq!(view::details(&template).hard_limit_days, Some(1825));
 }
 
-/// H-35, A-14: what must not become part of a host.
-const HOSTILE_HOSTS: [&str; 22] = [
-    "",
-    " ",
-    "evil.com/",
-    "evil.com#",
-    "evil.com?",
-    "evil.com%2f",
-    "evil.com%2ehost",
-    "evil.com\\",
-    "evil.com:8443",
-    "user@evil.com",
-    "evil.com@host",
-    "a..b.com",
-    ".evil.com",
-    "evil.com.",
-    "-evil.com",
-    "evil-.com",
-    "EVIL.com",
-    "evil。com",
-    "évil.com",
-    "evil.com\n",
-    "127.0.0.1",
-    "[::1]",
-];
-
-#[test]
-fn h35_a_host_field_takes_a_host_name_and_nothing_else() {
-    let long = format!("{}.com", "a".repeat(64));
-    for host in HOSTILE_HOSTS.iter().copied().chain([
-        long.as_str(),
-        "localhost",
-        "gitlab.localhost",
-        "2130706433",
-        "0x7f000001",
-        "xn--.com",
-    ]) {
-        let error = resolved("gitlab", &[("host", host)]).expect_err(host);
-        assert_eq!(error.field(), Some("host"), "{host:?}");
-    }
-    let gitlab = resolved("gitlab", &[("host", "gitlab.example.com")]).unwrap();
-    assert_eq!(
-        gitlab.token.url.as_str(),
-        "https://gitlab.example.com/oauth/token"
-    );
-    let defaulted = resolved("gitlab", &[]).unwrap();
-    assert_eq!(defaulted.token.url.host_str(), Some("gitlab.com"));
-}
-
-#[test]
-fn h35_a_salesforce_host_ends_in_salesforce_com() {
-    for host in HOSTILE_HOSTS.iter().copied().chain([
-        "evil.com",
-        "salesforce.com",
-        "evilsalesforce.com",
-        "login.salesforce.com.evil.com",
-        "my.salesforce.com",
-        "a.b.my.salesforce.com",
-        "evil.com/login.salesforce.com",
-        "evil.com#.my.salesforce.com",
-    ]) {
-        assert!(
-            resolved("salesforce", &[("host", host)]).is_err(),
-            "{host:?}"
-        );
-    }
-    for host in [
-        "test.salesforce.com",
-        "acme.my.salesforce.com",
-        "acme--uat.sandbox.my.salesforce.com",
-    ] {
-        let provider = resolved("salesforce", &[("host", host)]).expect(host);
-        assert_eq!(provider.authorize.url.host_str(), Some(host));
-        assert_eq!(provider.token.url.host_str(), Some(host));
-    }
-}
-
-#[test]
-fn h35_a_tenant_cannot_leave_its_place_in_the_path() {
-    for tenant in [
-        "", "a/b", "..", "../x", "a?b", "a#b", "%2e%2e", "a%2fb", "{tenant}",
-    ] {
-        assert!(
-            resolved("microsoft", &[("tenant", tenant)]).is_err(),
-            "{tenant:?}"
-        );
-    }
-    let provider = resolved("microsoft", &[("tenant", "contoso.onmicrosoft.com")]).unwrap();
-    assert_eq!(
-        provider.token.url.as_str(),
-        "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token"
-    );
-}
-
 #[test]
 fn a_custom_provider_is_safe_by_default() {
     let provider = custom(&[]).unwrap();
@@ -262,37 +168,6 @@ fn a_custom_provider_may_exchange_access_tokens_in_either_way() {
     assert_eq!(get.method, ExchangeMethod::Get);
     assert_eq!(get.url, Url::parse("https://graph.example.com/renew").ok());
     assert_eq!(get.min_age.as_secs(), 86_400);
-}
-
-#[test]
-fn a13_custom_urls_are_public_https_endpoints() {
-    for url in [
-        "http://auth.example.com/token",
-        "https://127.0.0.1:9001/2018-06-01/runtime/invocation/next",
-        "https://169.254.169.254/latest/meta-data/",
-        "https://0x7f000001/",
-        "https://[::ffff:10.0.0.1]/",
-        "https://localhost./token",
-        "https://auth.example.com/token#x",
-        "https://user:pw@auth.example.com/token",
-        "file:///proc/self/environ",
-        "//auth.example.com/token",
-        "javascript:alert(1)",
-        "",
-    ] {
-        for field in [
-            "authorize_url",
-            "token_url",
-            "revoke_url",
-            "userinfo_url",
-            "issuer",
-            "exchange_url",
-        ] {
-            let pairs = [("exchange_grant_type", "x"), (field, url)];
-            let error = custom(&pairs).expect_err(url);
-            assert_eq!(error.field(), Some(field), "{url}");
-        }
-    }
 }
 
 #[test]

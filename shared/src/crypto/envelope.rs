@@ -18,7 +18,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::hash::digest_of;
 use crate::domain::secret::SecretBytes;
@@ -56,6 +56,8 @@ pub struct SealingKey {
     version: u32,
     key: Zeroizing<[u8; 32]>,
 }
+
+impl ZeroizeOnDrop for SealingKey {}
 
 /// Why an envelope does not open. The message is kept and reported, never overwritten (H-52).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -41,7 +41,10 @@ impl AddressRules {
     /// The first rule it breaks.
     pub fn check(self, url: &Url) -> Result<(), RefusedUrl> {
         let local = match url.host() {
-            Some(Host::Domain(name)) => is_local_name(name),
+            Some(Host::Domain(name)) if is_local_name(name) => true,
+            // A name of one label is completed from the host's own search list, if at all.
+            Some(Host::Domain(name)) if name.trim_end_matches('.').contains('.') => false,
+            Some(Host::Domain(_)) => return Err(RefusedUrl::Host),
             Some(Host::Ipv4(ip)) => self.check_literal(IpAddr::V4(ip))?,
             Some(Host::Ipv6(ip)) => self.check_literal(IpAddr::V6(ip))?,
             None => return Err(RefusedUrl::Host),
@@ -270,6 +273,9 @@ mod tests {
             "https://LOCALHOST/",
             "https://localhost./",
             "https://a.localhost/",
+            "https://metadata/",
+            "https://intranet./token",
+            "https://+/",
             "https://１２７.０.０.１/",
             "https://127。0。0。1/",
             "https://%6c%6f%63alhost/",

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod job;
 pub mod plan;
 pub mod provider;
+pub mod provider_hosts;
 pub mod rate;
 pub mod refresh_policy;
 pub mod refresh_protocol;

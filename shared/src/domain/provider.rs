@@ -49,6 +49,24 @@ impl Provider {
     pub fn brings_id_token(&self, scopes: &ScopeList) -> bool {
         self.id_tokens.is_some() && scopes.contains("openid")
     }
+
+    /// Every address that is called or that a browser is sent to, each kind in its place.
+    pub fn endpoints(&self) -> [Option<&str>; 6] {
+        let exchange = match &self.refresh.grant {
+            RefreshGrant::RefreshToken => None,
+            RefreshGrant::AccessToken(exchange) => exchange.url.as_ref(),
+        };
+        let identity = self.identity.as_ref();
+        let id_tokens = self.id_tokens.as_ref();
+        [
+            Some(self.authorize.url.as_str()),
+            Some(self.token.url.as_str()),
+            self.revocation.as_ref().map(|at| at.url.as_str()),
+            identity.and_then(|at| at.url.as_ref()).map(Url::as_str),
+            exchange.map(Url::as_str),
+            id_tokens.map(|at| at.jwks_url.as_str()),
+        ]
+    }
 }
 
 /// What stands for the tenant in the issuer of a provider whose tenants are issuers of their own.

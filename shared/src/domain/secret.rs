@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// A token, code, verifier, state, client secret or API key.
 ///
@@ -40,6 +40,8 @@ impl<'de> serde::Deserialize<'de> for Secret {
     }
 }
 
+impl ZeroizeOnDrop for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -66,6 +68,8 @@ impl SecretBytes {
         std::str::from_utf8(&self.0).ok().map(Secret::new)
     }
 }
+
+impl ZeroizeOnDrop for SecretBytes {}
 
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,7 +63,21 @@ impl fmt::Debug for IdToken {
     }
 }
 
-/// Reads an answer: a failure by its class, tokens as a body that `oauth2` can parse.
+/// Reads a token endpoint's answer.
+///
+/// # Errors
+/// What the answer means when it brought no tokens.
+pub fn read_answer(
+    response: &Response<Vec<u8>>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<TokenAnswer, TokenFailure> {
+    let normal = normalise(response, provider, now)?;
+    let parsed = serde_json::from_slice(&normal).map_err(|_| TokenFailure::OutcomeUnknown)?;
+    Ok(answer(&parsed, provider))
+}
+
+/// The same as far as `oauth2` reads on: tokens as a body that it can parse.
 pub(super) fn normalise(
     response: &Response<Vec<u8>>,
     provider: &Provider,

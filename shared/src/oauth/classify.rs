@@ -102,7 +102,7 @@ pub(super) fn classify(
 }
 
 /// `Retry-After` in either form (RFC 9110 section 10.2.3), at most [`MAX_PAUSE`] (H-75).
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let after = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean longer than we wait anyway.

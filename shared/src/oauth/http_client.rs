@@ -1,7 +1,7 @@
 //! The one outbound HTTP client: everything Grantry says to the internet goes through here.
 //!
-//! https to public addresses (H-30, H-31), no redirects (H-33), bounded time and size (H-34),
-//! nothing taken from the environment: no proxy, no root certificates of the host, no cookies,
+//! https to public addresses (H-30, H-31), and to no other hosts than an installation names
+//! (H-39); no redirects (H-33), bounded time and size (H-34), nothing taken from the environment: no proxy, no root certificates of the host, no cookies,
 //! no decompression. One request is sent once, over a connection of its own.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use url::Url;
 
 use super::resolver::{AddressRefused, Guard, Resolver, SystemResolver};
 use crate::domain::address::AddressRules;
+use crate::domain::provider_hosts::ProviderHosts;
 
 /// The longest a request may take that no lease waits for; the others have
 /// [`TOKEN_TIMEOUT`](crate::domain::refresh_protocol::TOKEN_TIMEOUT).
@@ -40,7 +41,7 @@ pub enum SendError {
     /// Resolving, connecting or the TLS handshake failed: nothing was sent.
     #[error("the host could not be reached")]
     NotSent(#[source] reqwest::Error),
-    /// The URL or what its host resolves to may not be called: nothing was sent.
+    /// The URL, its host or what that resolves to may not be called: nothing was sent.
     #[error("the address is not allowed")]
     AddressRefused,
     /// The time was up after the request had been sent.
@@ -59,6 +60,7 @@ pub enum SendError {
 pub struct HttpClient {
     client: reqwest::Client,
     rules: AddressRules,
+    hosts: ProviderHosts,
     limits: Limits,
 }
 
@@ -96,8 +98,14 @@ impl HttpClient {
         Self {
             client,
             rules,
+            hosts: ProviderHosts::default(),
             limits,
         }
+    }
+
+    /// The same client, for these hosts and no other.
+    pub fn limited_to(self, hosts: ProviderHosts) -> Self {
+        Self { hosts, ..self }
     }
 
     /// Sends one request, once, and takes its answer whatever its status.
@@ -115,6 +123,9 @@ impl HttpClient {
         self.rules
             .check(&url)
             .map_err(|_| SendError::AddressRefused)?;
+        if !self.hosts.allow(&url) {
+            return Err(SendError::AddressRefused);
+        }
         let mut outgoing = reqwest::Request::new(head.method, url);
         *outgoing.headers_mut() = head.headers;
         *outgoing.body_mut() = Some(body.into());

@@ -22,7 +22,9 @@ mod revoke;
 mod testserver;
 
 pub use account::read as account_in;
+pub use answer::read_answer;
 pub use authorize::{AuthorizeRequest, authorize_url, pkce};
+pub use classify::retry_after;
 pub use documents::HttpDocuments;
 pub use http_client::HttpClient;
 pub use provider_api::HttpProviderApi;

@@ -103,8 +103,8 @@ impl ProviderApi for HttpProviderApi {
             RefreshGrant::AccessToken(exchange) => {
                 let request = exchange::request(provider, exchange, client, credential)
                     .map_err(|_| TokenFailure::RequestRefused)?;
-                let response = endpoint.send(request).await?;
-                serde_json::from_slice(response.body()).map_err(|_| TokenFailure::OutcomeUnknown)?
+                let response = endpoint.ask(request).await?;
+                return answer::read_answer(&response, provider, self.clock.now());
             }
         };
         let mut answer = answer::answer(&parsed, provider);
@@ -185,9 +185,17 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
 }
 
 impl TokenEndpoint<'_> {
-    /// Sends a token request as the provider wants it, and gives the answer back as the crate
-    /// wants it.
-    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
+    /// Sends a token request, and gives the answer back as the crate wants it.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
+        let response = self.ask(request).await?;
+        let body = answer::normalise(&response, self.provider, self.api.clock.now())?;
+        let mut normal = Response::new(body);
+        normal.headers_mut().insert(CONTENT_TYPE, request::JSON);
+        Ok(normal)
+    }
+
+    /// Sends a token request as the provider wants it.
+    async fn ask(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
         let has_body = !request.body().is_empty();
         if has_body && self.provider.token.body == BodyEncoding::Json {
             request::form_to_json(&mut request);
@@ -197,14 +205,10 @@ impl TokenEndpoint<'_> {
             credentials.set_sensitive(true);
         }
         let sent = self.api.http.send(request, TOKEN_TIMEOUT).await;
-        let response = sent.map_err(|error| {
+        sent.map_err(|error| {
             log_no_answer(self.provider, "token", &error);
             unanswered(&error)
-        })?;
-        let body = answer::normalise(&response, self.provider, self.api.clock.now())?;
-        let mut normal = Response::new(body);
-        normal.headers_mut().insert(CONTENT_TYPE, request::JSON);
-        Ok(normal)
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 //! what it was sent. Raw bytes, because most of what it has to do no server library can be
 //! made to do.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -16,6 +18,8 @@ pub(super) enum Reply {
     Hang(Vec<u8>),
     /// Send the first, then the second over and over.
     Endless(Vec<u8>, Vec<u8>),
+    /// Send the first, then the second every few milliseconds.
+    Drip(Vec<u8>, Vec<u8>),
 }
 
 impl Reply {
@@ -72,6 +76,7 @@ pub(super) struct TestServer {
     pub(super) port: u16,
     connections: Arc<Mutex<usize>>,
     received: Arc<Mutex<Vec<Received>>>,
+    sent: Arc<AtomicUsize>,
 }
 
 impl TestServer {
@@ -92,12 +97,15 @@ impl TestServer {
             port: listener.local_addr().unwrap().port(),
             connections: Arc::default(),
             received: Arc::default(),
+            sent: Arc::default(),
         };
         let (connections, received) = (server.connections.clone(), server.received.clone());
+        let sent = server.sent.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 *connections.lock().unwrap() += 1;
                 let (received, replies) = (received.clone(), replies.clone());
+                let sent = sent.clone();
                 let stream = handshake(stream);
                 tokio::spawn(async move {
                     let Some(mut stream) = stream.await else {
@@ -111,7 +119,7 @@ impl TestServer {
                         received.push(request);
                         replies[(received.len() - 1).min(replies.len() - 1)].clone()
                     };
-                    write(&mut stream, reply).await;
+                    write(&mut stream, reply, &sent).await;
                 });
             }
         });
@@ -126,6 +134,12 @@ impl TestServer {
     /// The requests so far.
     pub(super) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// How many bytes of endless answers were taken off the server's hands: no fewer than the
+    /// client has read.
+    pub(super) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// How many connections were made, with or without a request.
@@ -157,7 +171,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
 }
 
 /// Errors are the client's hanging up, which is what some tests are about.
-async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: Reply) {
+async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: Reply, sent: &AtomicUsize) {
     match reply {
         Reply::Bytes(bytes) => {
             let _ = stream.write_all(&bytes).await;
@@ -170,7 +184,17 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: Reply) {
         }
         Reply::Endless(head, bytes) => {
             let _ = stream.write_all(&head).await;
-            while stream.write_all(&bytes).await.is_ok() {}
+            while stream.write_all(&bytes).await.is_ok() {
+                sent.fetch_add(bytes.len(), Ordering::Relaxed);
+            }
+        }
+        Reply::Drip(head, bytes) => {
+            let _ = stream.write_all(&head).await;
+            let mut beat = tokio::time::interval(Duration::from_millis(5));
+            while stream.write_all(&bytes).await.is_ok() {
+                sent.fetch_add(bytes.len(), Ordering::Relaxed);
+                beat.tick().await;
+            }
         }
     }
 }

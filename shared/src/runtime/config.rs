@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::domain::address::AddressRules;
 use crate::domain::plan::PlanGate;
+use crate::domain::provider_hosts::ProviderHosts;
 use crate::domain::rate::Caps;
 use crate::http::identity::{ClaimNames, IdentityRules};
 use crate::storage::Tables;
@@ -36,6 +37,8 @@ pub struct Config {
     pub audit_retention: Duration,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
+    /// `GRANTRY_PROVIDER_HOSTS`: the only hosts that providers may have; empty for any.
+    pub provider_hosts: ProviderHosts,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
     pub identity: IdentityRules,
     /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
@@ -96,6 +99,11 @@ impl Config {
                 });
             }
         };
+        let hosts = get("GRANTRY_PROVIDER_HOSTS").unwrap_or_default();
+        let provider_hosts = ProviderHosts::parse(&hosts).map_err(|error| ConfigError {
+            name: "GRANTRY_PROVIDER_HOSTS",
+            fault: error.to_string(),
+        })?;
         Ok(Self {
             stack: required("GRANTRY_STACK")?,
             public_url: origin("GRANTRY_PUBLIC_URL", &required("GRANTRY_PUBLIC_URL")?)?,
@@ -118,6 +126,7 @@ impl Config {
             bulk_connections: number("GRANTRY_BULK_CONNECTIONS")?,
             audit_retention: days(number("GRANTRY_AUDIT_RETENTION_DAYS")?),
             address_rules,
+            provider_hosts,
             identity: IdentityRules {
                 claims: ClaimNames {
                     workspace: required("GRANTRY_CLAIM_WORKSPACE")?,
@@ -168,6 +177,7 @@ mod tests {
             "GRANTRY_PLANS" => "free, builder".into(),
             "GRANTRY_PLAN_REQUIRED" => "builder".into(),
             "GRANTRY_LOCAL_HTTP" => "false".into(),
+            "GRANTRY_PROVIDER_HOSTS" => String::new(),
             "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
@@ -204,6 +214,22 @@ mod tests {
             name => complete(name),
         };
         assert!(Config::read(odd).is_err());
+    }
+
+    #[test]
+    fn h39_the_hosts_of_providers_are_any_or_those_of_a_list() {
+        let hosts = |text: &'static str| {
+            let config = Config::read(|name| match name {
+                "GRANTRY_PROVIDER_HOSTS" => Some(text.into()),
+                name => complete(name),
+            });
+            config.map(|config| config.provider_hosts)
+        };
+        assert_eq!(hosts(""), Ok(ProviderHosts::default()));
+        let named = ProviderHosts::parse("a.example,*.b.example").unwrap();
+        assert_eq!(hosts("a.example, *.b.example"), Ok(named));
+        let error = hosts("https://a.example").unwrap_err().to_string();
+        assert!(error.contains("GRANTRY_PROVIDER_HOSTS"), "{error}");
     }
 
     #[test]

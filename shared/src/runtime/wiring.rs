@@ -120,7 +120,8 @@ impl Wiring {
     }
 
     fn http(&self) -> HttpClient {
-        HttpClient::new(self.config.address_rules)
+        let client = HttpClient::new(self.config.address_rules);
+        client.limited_to(self.config.provider_hosts.clone())
     }
 
     /// The refresh engine.

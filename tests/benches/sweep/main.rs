@@ -1,5 +1,5 @@
-//! Measures what the sweep reads, what one refresh worker gets through, and a crowd that looks up
-//! one expired token. `make bench` runs it; docs/BENCHMARKS.md has the results, and what they are
+//! Measures what the sweep reads, what one refresh worker gets through, a crowd that looks up one
+//! expired token, and whether time tells what is another's from what does not exist. `make bench` runs it; docs/BENCHMARKS.md has the results, and what they are
 //! compared with in the same run.
 //!
 //! Counts must be what they are said to be, or the program fails. Times depend on the machine: they
@@ -11,6 +11,7 @@
 )]
 #[path = "../../it/sweep/crowd.rs"]
 mod crowd;
+mod isolation;
 mod lookups;
 mod measure;
 mod reads;
@@ -33,7 +34,8 @@ fn main() {
     let named: Vec<_> = std::env::args().skip(1).collect();
     let named: Vec<_> = named.iter().filter(|it| !it.starts_with('-')).collect();
     let runtimes = Runtimes::start();
-    let parts: [(&str, Part); 3] = [
+    let parts: [(&str, Part); 4] = [
+        ("isolation", isolation::measure),
         ("worker", worker::measure),
         ("lookups", lookups::measure),
         ("reads", reads::measure),

@@ -3,6 +3,7 @@
 //! to it. A rule that the code outgrows is changed there first, and then here.
 
 mod numbers;
+mod proofs;
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["shared/src/oauth/http_client.rs"]),
     ("tokio::net", &[]),
+    // Ways around the verification of certificates.
+    ("dangerous", &[]),
+    ("tls_danger_accept_invalid_certs", &[]),
+    ("danger_accept_invalid_certs", &[]),
     ("std::net::TcpStream", &[]),
     // Time. An outbound call is cut short by a timer of its own.
     ("SystemTime", &["shared/src/runtime/system.rs"]),
@@ -351,6 +356,31 @@ fn h60_tokens_are_asked_for_in_three_places() {
         ],
         "{found:?}"
     );
+}
+
+/// Whose workspace it is says who proved to be whose: no other code makes a workspace of a text,
+/// and no function can ask for one in a path, query or body.
+#[test]
+fn h20_a_workspace_is_read_from_proofs_and_tables_alone() {
+    let doors = [
+        "shared/src/http/identity.rs",  // a verified JWT
+        "shared/src/domain/app.rs",     // an API key, compared with its record
+        "shared/src/storage/schema.rs", // a table's key
+    ];
+    let made = ["WorkspaceId::parse", "WorkspaceId::try_from"];
+    let found = lines_where(&code(&BUILT), |file, line| {
+        let is_door = doors.contains(&file.path.as_str()) || file.path.ends_with("_tests.rs");
+        made.iter().any(|way| line.contains(way)) && !is_door
+    });
+    nowhere("a workspace out of thin air", found);
+    let found = lines_where(&code(&["functions"]), |_, line| {
+        let handed_on = line.starts_with("use ") || line.contains("&WorkspaceId");
+        mentions(line, "WorkspaceId") && !handed_on
+    });
+    nowhere("a workspace that a function reads itself", found);
+    for door in doors {
+        assert!(read(door).contains("WorkspaceId::parse"), "{door}");
+    }
 }
 
 #[test]

@@ -111,10 +111,11 @@ impl Call {
         self.header("content-type", "application/x-www-form-urlencoded")
     }
 
-    /// The same call with another word for every `from` in path and body.
-    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
-        self.path = self.path.replace(from, to);
-        self.body = self.body.map(|body| body.replace(from, to));
+    /// The same call with an app's API key wherever it says `KEY`.
+    pub(crate) fn with_key(mut self, key: &str) -> Self {
+        for value in self.headers.values_mut() {
+            *value = json!(value.as_str().unwrap_or_default().replace("KEY", key));
+        }
         self
     }
 

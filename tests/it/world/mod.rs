@@ -27,6 +27,7 @@ use shared::domain::event::Event;
 use shared::domain::ids::{AppId, ConnectorId, EventId, UserId, WorkspaceId};
 use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
+use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
@@ -85,6 +86,27 @@ impl<
 {
 }
 
+/// What an operator may set in a world.
+pub(crate) struct Limits {
+    /// How many tokens may be read a minute.
+    pub(crate) caps: Caps,
+    /// How many connections a key may read in an hour before that is told.
+    pub(crate) bulk_connections: u32,
+    /// The only hosts that providers may have.
+    pub(crate) hosts: ProviderHosts,
+}
+
+impl Default for Limits {
+    /// More than any story needs, but for those that are about them.
+    fn default() -> Self {
+        Self {
+            caps: CAPS,
+            bulk_connections: BULK,
+            hosts: ProviderHosts::default(),
+        }
+    }
+}
+
 /// Everything a story needs.
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
@@ -122,16 +144,21 @@ impl World {
         clock: ManualClock,
         products: Arc<dyn Clock>,
     ) -> Self {
-        Self::limited(store, clock, products, (CAPS, BULK)).await
+        Self::build(store, clock, products, Limits::default()).await
     }
 
-    /// The same with other caps on the hand-out, and another number of connections that a key may
-    /// read in an hour before that is told.
-    pub(crate) async fn limited<S: Store>(
+    /// A world with other limits.
+    pub(crate) async fn limited(limits: Limits) -> Self {
+        let clock = ManualClock::new();
+        let products = Arc::new(clock.clone());
+        Self::build(MemoryStore::new(SHARDS), clock, products, limits).await
+    }
+
+    async fn build<S: Store>(
         store: S,
         clock: ManualClock,
         products: Arc<dyn Clock>,
-        limits: (Caps, u32),
+        limits: Limits,
     ) -> Self {
         let provider = {
             let clock = clock.clone();
@@ -152,7 +179,7 @@ impl World {
         clock_port: Arc<dyn Clock>,
         provider: FakeAs,
         store: Arc<S>,
-        (caps, bulk_connections): (Caps, u32),
+        limits: Limits,
     ) -> Self {
         let kms = Arc::new(FakeKeyService::new(STACK));
         let bus = Arc::new(RecordingBus::default());
@@ -167,7 +194,7 @@ impl World {
         let publisher = Publisher::new(Arc::clone(&bus) as _, Arc::clone(&store) as _);
         let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
-        let http = HttpClient::new(address_rules);
+        let http = HttpClient::new(address_rules).limited_to(limits.hosts.clone());
         let documents = Arc::new(HttpDocuments::new(http.clone()));
         let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
         let engine = RefreshEngine {
@@ -209,6 +236,7 @@ impl World {
                 identity: identity(),
                 public_url: API.parse().unwrap(),
                 address_rules,
+                provider_hosts: limits.hosts,
             }),
             oauth_start::router(oauth_start::State {
                 registry: Arc::clone(&store) as _,
@@ -258,8 +286,8 @@ impl World {
                 lookup: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
-                meter: Arc::new(Mutex::new(Meter::new(caps))),
-                bulk_connections,
+                meter: Arc::new(Mutex::new(Meter::new(limits.caps))),
+                bulk_connections: limits.bulk_connections,
             }),
         ];
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -308,6 +336,23 @@ impl World {
     /// The API key of an app.
     pub(crate) fn key_of(&self, workspace: &str, app: &str) -> String {
         self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
+    }
+
+    /// A whole flow of any app's user. Answers the connection's id.
+    pub(crate) async fn connect_as(&self, of: [&str; 3], connector: &str) -> String {
+        let [workspace, app, user] = of;
+        let body = json!({"connector_id": connector, "return_url": RETURN});
+        let begin = Call::post("/v1/me/connections").json(&body);
+        let begun = self.send(begin.user_of(workspace, app, user)).await;
+        let link = begun.expect_status(201).text("connect_url");
+        let link = link.strip_prefix(API).expect("a link to the API");
+        let (authorize_url, cookie) = self.follow(link).await;
+        let callback = self.consent(&authorize_url, user).await;
+        let returned = self.send(Call::get(&callback).cookie(&cookie)).await;
+        let code = returned.location_params()["code"].clone();
+        let complete = Call::post("/v1/me/connections/complete").json(&json!({"code": code}));
+        let completed = self.send(complete.user_of(workspace, app, user)).await;
+        completed.expect_status(200).text("connection_id")
     }
 
     /// What an admin sends to make a connector at the stories' provider.

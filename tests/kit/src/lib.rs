@@ -14,3 +14,4 @@ pub mod issuer;
 pub mod job_queue;
 pub mod loopback;
 pub mod memory_store;
+pub mod properties;

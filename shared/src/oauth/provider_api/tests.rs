@@ -12,6 +12,7 @@ use crate::domain::ids::ProviderId;
 use crate::domain::provider::Identity;
 use crate::domain::time::Timestamp;
 
+mod every_request;
 mod exchange;
 mod revocation;
 

@@ -1,0 +1,105 @@
+//! docs/SECURITY.md, "The proofs": a row for everything that must hold and every attack, and a
+//! test that exists behind each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::numbers::{Number, named, tests};
+use super::source::{files, read};
+
+/// The numbers of the table: letter, first, last.
+const ROWS: [(char, u32, u32); 5] = [
+    ('H', 1, 17),  // connecting
+    ('H', 20, 26), // isolation
+    ('H', 30, 39), // requests to providers
+    ('H', 80, 90), // API, logs, operations
+    ('A', 1, 30),  // attacks
+];
+
+/// Rows about what Grantry does not do.
+const NOT_OFFERED: [(&str, &str); 3] = [
+    ("H-23", "no client authentication by signature"),
+    ("H-87", "no webhooks"),
+    ("A-27", "no webhooks"),
+];
+
+/// Rows whose tests are still to come. Each leaves this list with its first test.
+const NOT_BUILT_YET: [&str; 10] = [
+    "H-11", "H-13", "H-25", "H-83", "H-85", "H-89", "H-90", "A-01", "A-08", "A-21",
+];
+
+/// The rows of the table by their first cell: the last one.
+fn table() -> BTreeMap<String, String> {
+    let text = read("docs/SECURITY.md");
+    let (_, text) = text.split_once("\n## The proofs\n").expect("the table");
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("| H-") || line.starts_with("| A-"));
+    let mut table = BTreeMap::new();
+    for line in lines {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [row, what, proof] = cells[..] else {
+            panic!("three cells: {line}");
+        };
+        assert!(!what.is_empty(), "{line}");
+        let known = table.insert(row.to_owned(), proof.to_owned());
+        assert!(known.is_none(), "two rows for {row}");
+    }
+    table
+}
+
+fn number(row: &str) -> Number {
+    let (letter, number) = row.split_once('-').expect("a letter and a number");
+    (letter.chars().next().unwrap(), number.parse().unwrap())
+}
+
+#[test]
+fn the_table_has_every_row_and_no_other() {
+    let rows = ROWS.iter().flat_map(|(letter, first, last)| {
+        (*first..=*last).map(move |n| format!("{letter}-{n:02}"))
+    });
+    let table: BTreeSet<_> = table().into_keys().collect();
+    assert_eq!(table, rows.collect());
+}
+
+#[test]
+fn every_test_of_the_table_exists_and_every_row_has_one_or_says_why_not() {
+    let mut known = BTreeSet::new();
+    let mut carried = BTreeSet::new();
+    for file in files(&["shared", "functions", "tests"]) {
+        for (test, _) in tests(&file) {
+            known.insert(format!("{}::{test}", file.path));
+            carried.extend(named(test));
+        }
+    }
+    let not_offered = BTreeMap::from(NOT_OFFERED);
+    for (row, proof) in table() {
+        if let Some(reason) = not_offered.get(row.as_str()) {
+            assert_eq!(proof, format!("not offered: {reason}"), "{row}");
+        } else if NOT_BUILT_YET.contains(&row.as_str()) {
+            println!("{row} is not built yet");
+            assert_eq!(proof, "not built yet", "{row}");
+            let has_tests = carried.contains(&number(&row));
+            assert!(!has_tests, "{row} has tests: put them into the table");
+        } else {
+            let named: Vec<_> = proof.split('`').skip(1).step_by(2).collect();
+            assert!(!named.is_empty(), "{row} has no proof");
+            for test in named {
+                assert!(known.contains(test), "{row}: there is no test {test}");
+            }
+        }
+    }
+}
+
+/// Where a number is in a test's name, the table has it for that test or for others.
+#[test]
+fn no_test_carries_the_number_of_a_row_that_is_not_offered() {
+    for file in files(&["shared", "functions", "tests"]) {
+        for (test, _) in tests(&file) {
+            for (row, reason) in NOT_OFFERED {
+                let carries = named(test).any(|it| it == number(row));
+                assert!(!carries, "{}::{test}: {row}, {reason}", file.path);
+            }
+        }
+    }
+}
