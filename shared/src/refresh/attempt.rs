@@ -147,8 +147,10 @@ impl RefreshEngine {
                 .require_reconnect(lease, ReconnectReason::RefreshExpired)
                 .await);
         };
-        // Two clocks: where a sandbox stands still one of them may stand with it (F37).
-        if self.clock.monotonic() >= begin_by || !may_ask(lease.until, self.clock.now()) {
+        // Two clocks: where a sandbox stands still one of them may stand with it (F37), and the
+        // other may have been set meanwhile: the lease's own answer has told (F38).
+        let in_time = self.clock.monotonic() < begin_by && may_ask(lease.until, self.clock.now());
+        if !in_time || !self.clock.is_trusted() {
             return Err(self.release(lease, Outcome::TooLate).await);
         }
         let answer = self

@@ -160,6 +160,26 @@ async fn f36_a_function_stopped_in_the_middle_of_the_call_is_a_lost_answer() {
 /// A sandbox that is frozen with an answer in its hands, and thawed minutes later, when nobody
 /// has refreshed meanwhile.
 #[tokio::test]
+async fn f38_who_learns_with_the_lease_that_the_clock_was_set_asks_nobody() {
+    at_every_provider(async |story| {
+        let thaw = story.faults.freeze("acquire_lease", Phase::After);
+        let frozen = story.ask();
+        let clock_set = async {
+            story.faults.struck.notified().await;
+            story.world.clock.distrust(true);
+            thaw.notify_one();
+        };
+        let (answer, ()) = join(frozen, clock_set).await;
+        answer.expect_problem(503, "provider_unavailable");
+        assert_eq!(story.asked(), 0);
+        story.world.clock.distrust(false);
+        story.ask().await.expect_status(200);
+        story.is_kept().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn f37_tokens_of_a_thawed_worker_are_stored_if_nobody_was_faster() {
     at_every_provider(async |story| {
         let thaw = story.faults.freeze("store_tokens", Phase::Before);
