@@ -13,6 +13,7 @@ pub mod crypto;
 pub mod domain;
 pub mod events;
 pub mod http;
+pub mod id_token;
 pub mod oauth;
 pub mod ports;
 pub mod refresh;

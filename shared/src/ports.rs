@@ -763,6 +763,30 @@ pub trait ProviderApi: Send + Sync {
     async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account>;
 }
 
+/// A document of an issuer could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// Not reached, or no answer in time.
+    #[error("the server did not answer")]
+    NoAnswer,
+    /// Another answer than 200. Redirects are not followed.
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    /// More than is taken.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The URL is not one that may be called.
+    #[error("the address is not allowed")]
+    AddressRefused,
+}
+
+/// What issuers publish for everybody: their keys and their metadata.
+#[async_trait]
+pub trait Documents: Send + Sync {
+    /// Reads a document, once.
+    async fn read(&self, url: &url::Url) -> Result<Vec<u8>, DocumentError>;
+}
+
 /// The queues behind the stack's bus.
 #[async_trait]
 pub trait JobQueue: Send + Sync {

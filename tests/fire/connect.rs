@@ -19,6 +19,7 @@ use shared::domain::secret::Secret;
 use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage,
 };
+use shared::id_token::IdTokens;
 use shared::ports::SessionField;
 use shared::runtime::lambda;
 use shared::runtime::wiring::Wiring;
@@ -58,10 +59,12 @@ pub(crate) async fn all(plan: &Path) {
         sessions: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        jobs: wiring.bus(),
         audit: Arc::clone(&store) as _,
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),
+        id_tokens: Arc::new(IdTokens::new(wiring.documents(), Arc::clone(&wiring.clock))),
         publisher: wiring.publisher(&store),
         clock: Arc::clone(&wiring.clock),
         entropy: Arc::clone(&wiring.entropy),
@@ -149,6 +152,7 @@ async fn wait_for(
             completion: hash(&secret),
             code: sealed.await.expect("KMS answers"),
             verifier: None,
+            nonce: None,
         }),
     };
     let added = state.sessions.add(&session).await;

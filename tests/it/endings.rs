@@ -169,6 +169,7 @@ async fn c9_tokens_that_cannot_be_stored_end_the_flow_as_not_stored_and_are_revo
     let connector = world.connector(&["read"]).await;
     let asked = Asked::on(&world, "alice", "alice", &connector).await;
     away.store(true, Ordering::SeqCst);
+    world.jobs.set_away(true);
     let not_stored = format!("{RETURN}?status=failed&code=not_stored");
     let back = world.send(asked.press("connect")).await.expect_status(303);
     assert_eq!(back.location(), not_stored);

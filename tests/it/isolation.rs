@@ -218,3 +218,40 @@ async fn claims_without_a_usable_workspace_app_or_subject_are_refused() {
         .await
         .expect_problem(401, "unauthenticated");
 }
+
+/// Where a provider takes no PKCE, state, cookie and completion keep foreign codes out.
+#[tokio::test]
+async fn a08_a05_without_pkce_a_foreign_code_enters_no_flow_either() {
+    let world = World::start().await;
+    world
+        .provider
+        .configure(|settings| settings.require_pkce = false);
+    let mut body = world.connector_body(&["read"]);
+    body["config"]["pkce"] = json!("off");
+    let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
+    let connector = world.send(create).await.expect_status(201).text("id");
+
+    let (url, mallorys) = world
+        .follow(&world.begin("mallory", &connector).await)
+        .await;
+    assert!(!url.contains("code_challenge"));
+    let callback = world.consent(&url, "mallory").await;
+    let (url, alices) = world.follow(&world.begin("alice", &connector).await).await;
+    let state_of = |text: &str| {
+        let (_, state) = text.split_once("state=").expect("a state");
+        state.split('&').next().unwrap_or_default().to_owned()
+    };
+    let forged = callback.replace(&state_of(&callback), &state_of(&url));
+    for (callback, browser) in [(&callback, &alices), (&forged, &mallorys)] {
+        let entered = world.send(Call::get(callback).cookie(browser)).await;
+        entered.expect_status(403);
+    }
+    // And what he finishes himself is not finished by her.
+    let returned = world.send(Call::get(&callback).cookie(&mallorys)).await;
+    let returned = returned.expect_status(303).location();
+    let (_, code) = returned.split_once("code=").expect("a completion code");
+    let completed = world.complete("alice", code).await;
+    completed.expect_problem(403, "user_mismatch");
+    assert_eq!(world.provider.counters().total.token, 0);
+    assert!(world.stored("alice", &connector).await.is_none());
+}

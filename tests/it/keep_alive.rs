@@ -54,6 +54,7 @@ impl Grant<'_> {
             scopes: None,
             connection_config: BTreeMap::new(),
             account: None,
+            id_token: None,
         }
     }
 

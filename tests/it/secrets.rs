@@ -106,6 +106,7 @@ fn h50_debug_of_what_holds_a_secret_shows_no_character_of_it() {
         scopes: None,
         connection_config: BTreeMap::new(),
         account: None,
+        id_token: Some(secret()),
     };
     let client = ClientCredentials {
         client_id: "client".into(),

@@ -210,6 +210,7 @@ impl Grants {
             scopes: None,
             connection_config: BTreeMap::new(),
             account: None,
+            id_token: None,
         })
     }
 }

@@ -81,7 +81,7 @@ async fn deliver(world: &World, processes: &Weak<Vec<Process>>, job: &Job, late:
     world.sim.sleep(late).await;
     let receives = match job {
         Job::RefreshShard { .. } | Job::RetryRefresh { .. } => RECEIVES,
-        Job::StoreTokens(_) => RECEIVES_OF_ESCROW,
+        Job::StoreTokens(_) | Job::StoreConnection(_) => RECEIVES_OF_ESCROW,
     };
     for _ in 0..receives {
         let Some(processes) = processes.upgrade() else {
@@ -108,13 +108,14 @@ async fn work(engine: &RefreshEngine, job: Job) -> bool {
             engine.retry_refresh(&connection, &id).await.is_ok()
         }
         Job::StoreTokens(tokens) => engine.store_escrowed(&tokens).await.is_ok(),
+        Job::StoreConnection(grant) => engine.store_connected(&grant).await.is_ok(),
     }
 }
 
 fn delay(job: &Job) -> u64 {
     match job {
         Job::RetryRefresh { .. } => RETRY_DELAY.as_millis() as u64,
-        Job::RefreshShard { .. } | Job::StoreTokens(_) => 0,
+        Job::RefreshShard { .. } | Job::StoreTokens(_) | Job::StoreConnection(_) => 0,
     }
 }
 
@@ -122,6 +123,6 @@ fn name(job: &Job) -> &'static str {
     match job {
         Job::RefreshShard { .. } => "a shard",
         Job::RetryRefresh { .. } => "a retry",
-        Job::StoreTokens(_) => "tokens in escrow",
+        Job::StoreTokens(_) | Job::StoreConnection(_) => "tokens in escrow",
     }
 }

@@ -21,6 +21,7 @@ use shared::http::request::{Json, PathIds, Query};
 use shared::http::respond::{self, List};
 
 use crate::State;
+use crate::discovery;
 use crate::input::{self, ScopesInput};
 use crate::view::{ConnectorView, respond_as, respond_with};
 
@@ -46,7 +47,6 @@ pub(crate) async fn create(
     Json(body): Json<Create>,
 ) -> Result<Response, Problem> {
     admin.may_change_connectors()?;
-    input::provider(&body.provider, &body.config, &state)?;
     let client_secret = input::client_secret(&body.client_secret)?;
     let now = state.clock.now();
     let mut connector = Connector {
@@ -62,7 +62,7 @@ pub(crate) async fn create(
         },
         scopes: body.scopes.checked()?,
         scope_policy: body.scope_policy,
-        config: body.config,
+        config: BTreeMap::new(),
         allowed_apps: body.allowed_apps.map(input::allowed_apps).transpose()?,
         status: ConnectorStatus::Enabled,
         generation: 1,
@@ -71,6 +71,7 @@ pub(crate) async fn create(
         updated_at: now,
         workspace: admin.workspace,
     };
+    connector.config = discovery::complete(&state, &connector.provider, body.config).await?;
     seal_secret(&state, &mut connector, &client_secret).await?;
     let event = connector_event(&*state.entropy, &connector, Change::ConnectorCreated, now);
     let event = event.by(&admin.origin);

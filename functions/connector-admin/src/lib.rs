@@ -3,6 +3,7 @@
 mod apps;
 mod audit;
 mod connectors;
+mod discovery;
 mod input;
 mod keys;
 mod providers;
@@ -19,7 +20,7 @@ use shared::domain::address::AddressRules;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Audit, Clock, ConnectorHealth, Entropy, Registry};
+use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
 
 /// What the routes need.
@@ -31,6 +32,8 @@ pub struct State {
     pub health: Arc<dyn ConnectorHealth>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// What issuers publish.
+    pub documents: Arc<dyn Documents>,
     /// Seals client secrets.
     pub vault: Arc<Vault>,
     /// Tells of changes.

@@ -14,6 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         registry: Arc::clone(&store) as _,
         health: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
+        documents: wiring.documents(),
         vault: wiring.vault(&store),
         publisher: wiring.publisher(&store),
         clock: Arc::clone(&wiring.clock),

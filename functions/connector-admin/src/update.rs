@@ -17,6 +17,7 @@ use shared::http::request::{Json, PathIds};
 
 use crate::State;
 use crate::connectors::{read, seal_secret};
+use crate::discovery;
 use crate::input::{self, ScopesInput};
 use crate::view::{etag, respond_with};
 
@@ -62,7 +63,11 @@ pub(crate) async fn update(
         .as_ref()
         .map(input::client_secret)
         .transpose()?;
+    let config = body.config.clone();
     let mut after = edited(&before, body)?;
+    if let Some(config) = config {
+        after.config = discovery::complete(&state, &after.provider, config).await?;
+    }
     after.updated_at = state.clock.now();
     after.version = before.version + 1;
 
@@ -124,9 +129,6 @@ fn edited(before: &Connector, body: Update) -> Result<Connector, Problem> {
     }
     if let Some(policy) = body.scope_policy {
         after.scope_policy = policy;
-    }
-    if let Some(config) = body.config {
-        after.config = config;
     }
     if let Some(apps) = body.allowed_apps {
         after.allowed_apps = apps.map(input::allowed_apps).transpose()?;

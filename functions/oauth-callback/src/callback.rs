@@ -132,6 +132,7 @@ pub(crate) async fn climb(
         completion: hash(&completion.secret),
         code: sealed,
         verifier: redirected.verifier.clone(),
+        nonce: redirected.nonce,
     };
     let expires_at = state.clock.now().after(CODE_LIFETIME);
     let state_hash = hash(&token.secret);

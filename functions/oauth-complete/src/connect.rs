@@ -9,6 +9,7 @@ use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::ending::Ending;
 use shared::domain::event::Change;
 use shared::domain::ids::ConnectionId;
+use shared::domain::job::{EscrowedGrant, Job, SealedBytes};
 use shared::domain::provider::RevocationReach;
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::session::AuthorizationSession;
@@ -36,7 +37,12 @@ pub(crate) async fn connect(
     let started = state.clock.monotonic();
     loop {
         let standing = read(state, &connection_key(session), started).await;
-        let standing = standing.map_err(|error| not_stored(error.into()))?;
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(error) => {
+                return Err(escrow(state, session, redemption, &answer, origin, error).await);
+            }
+        };
         let mut write = write_of(state, session, redemption, &answer, standing, now);
         write.event = write.event.by(origin);
         let replaced = write.replaces.as_ref();
@@ -74,11 +80,23 @@ pub(crate) async fn connect(
                 ));
             }
             Err(error) => {
-                revoke(state, redemption, &write.connection, now).await;
-                return Err(not_stored(error.into()));
+                return Err(escrow(state, session, redemption, &answer, origin, error).await);
             }
         }
     }
+}
+
+/// Throws away an answer that cannot be believed: its tokens are stored nowhere but in the
+/// request for their revocation.
+pub(crate) async fn discard(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: &TokenAnswer,
+) {
+    let now = state.clock.now();
+    let write = write_of(state, session, redemption, answer, None, now);
+    revoke(state, redemption, &write.connection, now).await;
 }
 
 fn write_of(
@@ -159,9 +177,63 @@ fn write_of(
     }
 }
 
-/// The code is spent, and what it brought could not be kept (C9).
-fn not_stored(problem: Problem) -> Failed {
-    Failed::Over(Ending::NotStored, problem)
+/// The table did not take what the code brought. It is left to a queue that goes on offering it,
+/// and the flow waits (C10); where that is away too, the tokens are revoked and it is over (C9).
+async fn escrow(
+    state: &State,
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    answer: &TokenAnswer,
+    origin: &Origin,
+    error: StoreError,
+) -> Failed {
+    let now = state.clock.now();
+    // As if nothing stood there: what does is for the delivery to see.
+    let connection = write_of(state, session, redemption, answer, None, now).connection;
+    let kept = match &error {
+        StoreError::Unavailable(_) => {
+            let job =
+                Job::StoreConnection(Box::new(escrowed(session, redemption, &connection, origin)));
+            state.jobs.enqueue(&[job]).await.is_ok()
+        }
+        StoreError::Corrupt(_) => false,
+    };
+    tracing::error!(session.id = %session.id, error = %error, kept, "the table did not take a connection");
+    if !kept {
+        revoke(state, redemption, &connection, now).await;
+        return Failed::Over(Ending::NotStored, error.into());
+    }
+    let problem = Problem::new(
+        Code::TemporarilyUnavailable,
+        "the account is connected as soon as it can be stored; send the same code again",
+    );
+    Failed::NotYet(problem.retry_after(Duration::from_secs(5)))
+}
+
+fn escrowed(
+    session: &AuthorizationSession,
+    redemption: &Redemption,
+    connection: &Connection,
+    origin: &Origin,
+) -> EscrowedGrant {
+    debug_assert_eq!(connection.generation, EscrowedGrant::GENERATION);
+    EscrowedGrant {
+        session: session.id.clone(),
+        connection: connection.key.clone(),
+        id: connection.id.clone(),
+        connector_generation: connection.connector_generation,
+        sealed: SealedBytes(connection.sealed.clone().unwrap_or_default()),
+        validity: connection.validity,
+        refreshable: connection.refreshable,
+        requested_scopes: connection.requested_scopes.clone(),
+        granted_scopes: connection.granted_scopes.clone(),
+        account: connection.account.clone(),
+        account_change: session.account_change,
+        revocable: is_revocable(redemption),
+        due_at: connection.due_at,
+        connected_at: connection.connected_at,
+        origin: origin.clone(),
+    }
 }
 
 /// A known account may not silently become another one (H-16).
@@ -211,12 +283,17 @@ async fn pause(state: &State) {
         .await;
 }
 
+/// Whether a revocation ends no more than the grant whose token it names.
+fn is_revocable(redemption: &Redemption) -> bool {
+    let revocation = redemption.client.provider.revocation.as_ref();
+    revocation.is_none_or(|how| how.reach == RevocationReach::Grant)
+}
+
 /// Nobody has these tokens any more, or ever will: the provider is told, in the background. Not where that
 /// would end more than the one grant: what the same account has connected elsewhere, or had
 /// connected here before, is worth more than tokens that nobody holds.
 async fn revoke(state: &State, redemption: &Redemption, connection: &Connection, now: Timestamp) {
-    let revocation = redemption.client.provider.revocation.as_ref();
-    if revocation.is_some_and(|how| how.reach == RevocationReach::Account) {
+    if !is_revocable(redemption) {
         tracing::info!(connection.id = %connection.id, "tokens were dropped and not revoked");
         return;
     }

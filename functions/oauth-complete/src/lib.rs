@@ -3,6 +3,7 @@
 mod complete;
 mod confirm;
 mod connect;
+mod identify;
 mod redeem;
 
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
+use shared::id_token::IdTokens;
 use shared::ports::{
-    Audit, Clock, Connections, DueTable, Entropy, KeyService, ProviderApi, Registry, Sessions,
+    Audit, Clock, Connections, DueTable, Entropy, JobQueue, KeyService, ProviderApi, Registry,
+    Sessions,
 };
 use url::Url;
 
@@ -30,12 +33,16 @@ pub struct State {
     pub connections: Arc<dyn Connections>,
     /// Takes tokens that nobody may have, to be revoked.
     pub due: Arc<dyn DueTable>,
+    /// Takes tokens that the table does not take.
+    pub jobs: Arc<dyn JobQueue>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
     /// Opens the code and the verifier.
     pub keys: Arc<dyn KeyService>,
     /// The workspaces' keys.
     pub vault: Arc<Vault>,
+    /// Validates ID tokens.
+    pub id_tokens: Arc<IdTokens>,
     /// The providers.
     pub providers: Arc<dyn ProviderApi>,
     /// Tells of new connections.

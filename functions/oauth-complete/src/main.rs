@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oauth_complete::{State, router};
+use shared::id_token::IdTokens;
 use shared::runtime::lambda::{serve, with_telemetry};
 use shared::runtime::wiring::Wiring;
 
@@ -15,10 +16,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         sessions: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        jobs: wiring.bus(),
         audit: Arc::clone(&store) as _,
         keys: wiring.kms(),
         vault: wiring.vault(&store),
         providers: wiring.providers(),
+        id_tokens: Arc::new(IdTokens::new(wiring.documents(), Arc::clone(&wiring.clock))),
         publisher: wiring.publisher(&store),
         clock: Arc::clone(&wiring.clock),
         entropy: Arc::clone(&wiring.entropy),

@@ -19,6 +19,7 @@ use shared::ports::{CodeGrant, KmsError, SessionField, StoreError};
 
 use crate::State;
 use crate::connect::connect;
+use crate::identify;
 
 /// What came of a flow.
 pub(crate) struct Connected {
@@ -138,6 +139,7 @@ async fn attempt(
     }
     let redemption = prepare(state, session).await?;
     let grant = open_grant(state, session, returned, &redemption.connector).await?;
+    let keys = identify::keys(state, &redemption, returned).await?;
 
     // The code is spent from here on: of any number of equal calls one gets past, and a
     // failure is final, because a code that is sent twice can cost the tokens (C8, C11).
@@ -160,12 +162,8 @@ async fn attempt(
         tracing::warn!(session.id = %session.id, error = %failure, "code was not redeemed");
         refusal(&failure)
     })?;
-    if answer.account.is_none() {
-        answer.account = state
-            .providers
-            .account(&redemption.client.provider, &answer.access_token)
-            .await;
-    }
+    answer.account =
+        identify::account(state, session, &redemption, returned, keys, &answer).await?;
     let connection = connect(state, session, &redemption, answer, origin).await?;
     Ok(Connected {
         connector: redemption.connector,
@@ -291,6 +289,7 @@ fn being_completed() -> Problem {
         Code::Conflict,
         "the flow is being completed by another call",
     )
+    .retry_after(Duration::from_secs(2))
 }
 
 fn refusal(failure: &TokenFailure) -> Failed {

@@ -45,9 +45,13 @@ pub(crate) async fn redirect(
     } else {
         (None, None)
     };
+    let nonce = provider
+        .brings_id_token(&connector.scopes)
+        .then(|| random_secret(&*state.entropy));
     let redirected = Redirected {
         state: hash(&state_token.secret),
         verifier,
+        nonce: nonce.as_ref().map(hash),
     };
     // The ticket is spent here. Of two browsers with the same link one gets past (H-04).
     let spent = state
@@ -70,6 +74,7 @@ pub(crate) async fn redirect(
         scopes: &connector.scopes,
         state: &state_token.to_secret(),
         pkce_challenge: challenge.as_deref(),
+        nonce: nonce.as_ref(),
         login_hint: session.login_hint.as_deref(),
     });
     Ok(page::redirect(

@@ -112,6 +112,10 @@ async fn handle(engine: &RefreshEngine, record: &Record) -> Option<Counts> {
             let done = engine.store_escrowed(&tokens).await;
             done.map(|()| Counts::from([("out_of_escrow", 1)]))
         }
+        Job::StoreConnection(grant) => {
+            let done = engine.store_connected(&grant).await;
+            done.map(|()| Counts::from([("out_of_escrow", 1)]))
+        }
     };
     done.inspect_err(|error| {
         let cause = error.source().map(ToString::to_string);

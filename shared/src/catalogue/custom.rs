@@ -17,9 +17,9 @@ use super::view::{ProviderDetails, ProviderSummary, REDIRECT_URI_RULE};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
-    AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, Identity, Provider,
-    RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationReach, RevocationShape,
-    RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
+    AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, IdTokenProfile,
+    Identity, Provider, RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationReach,
+    RevocationShape, RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
 };
 
 pub(super) const ID: &str = "custom";
@@ -84,7 +84,8 @@ pub(super) fn resolve(
         id: id.clone(),
         name: authorize_url.host_str().unwrap_or_default().to_owned(),
         issuer: answers.issuer()?,
-        iss_promised: false,
+        iss_promised: answers.is("iss", "promised"),
+        id_tokens: answers.id_tokens()?,
         authorize: Authorize {
             url: authorize_url,
             params: BTreeMap::new(),
@@ -131,11 +132,7 @@ pub(super) fn resolve(
             refresh_expires_in: answers.text("refresh_expires_in").map(str::to_owned),
             assumed_lifetime: answers.assumed_lifetime()?,
         },
-        identity: answers.url("userinfo_url")?.map(|url| Identity {
-            url: Some(url),
-            id: answers.text("userinfo_id").unwrap_or("/sub").to_owned(),
-            label: answers.text("userinfo_label").map(str::to_owned),
-        }),
+        identity: answers.identity()?,
         captured: BTreeMap::new(),
         headers: BTreeMap::new(),
     })
@@ -181,8 +178,14 @@ impl<'a> Answers<'a> {
     }
 
     fn required_url(&self, field: &str) -> Result<Url, ConfigError> {
-        self.url(field)?
-            .ok_or_else(|| ConfigError::invalid(field, "must be a URL"))
+        self.url(field)?.ok_or_else(|| {
+            let fields = DESCRIPTION.fields.iter();
+            let described = fields.into_iter().find(|known| known.name == field);
+            ConfigError::MissingField {
+                field: field.to_owned(),
+                example: described.map_or_else(String::new, |known| known.example.clone()),
+            }
+        })
     }
 
     fn url(&self, field: &str) -> Result<Option<Url>, ConfigError> {
@@ -217,6 +220,29 @@ impl<'a> Answers<'a> {
             Some(_) => Ok(self.text("issuer").map(str::to_owned)),
             None => Ok(None),
         }
+    }
+
+    fn id_tokens(&self) -> Result<Option<IdTokenProfile>, ConfigError> {
+        match (self.issuer()?, self.url("jwks_url")?) {
+            (Some(issuer), Some(jwks_url)) => Ok(Some(IdTokenProfile { issuer, jwks_url })),
+            (_, None) => Ok(None),
+            (None, Some(_)) => Err(ConfigError::invalid(
+                "jwks_url",
+                "goes with an issuer only: ID tokens have to name it",
+            )),
+        }
+    }
+
+    /// The account URL where there is one, else a validated ID token.
+    fn identity(&self) -> Result<Option<Identity>, ConfigError> {
+        let url = self.url("userinfo_url")?;
+        let id_token = url.is_none() && self.text("jwks_url").is_some();
+        Ok((url.is_some() || id_token).then(|| Identity {
+            id_token,
+            url,
+            id: self.text("userinfo_id").unwrap_or("/sub").to_owned(),
+            label: self.text("userinfo_label").map(str::to_owned),
+        }))
     }
 
     /// The exchange of access tokens takes the place of refresh tokens when its grant type is

@@ -10,8 +10,8 @@ use super::template::{AssumedLifetime, ExchangeTemplate, RotationTemplate, Templ
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
-    AccessTokenExchange, Authorize, Identity, Provider, RefreshGrant, RefreshProfile, Revocation,
-    Rotation, TokenEndpointProfile,
+    AccessTokenExchange, Authorize, IdTokenProfile, Identity, Provider, RefreshGrant,
+    RefreshProfile, Revocation, Rotation, TENANT, TokenEndpointProfile,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -35,6 +35,7 @@ pub(super) fn fill(
             .map(|issuer| blanks.url(issuer).map(|_| blanks.text(issuer)))
             .transpose()?,
         iss_promised: template.iss_promised,
+        id_tokens: id_tokens(template, &blanks)?,
         authorize: authorize(template, &blanks)?,
         token: token(template, &blanks)?,
         revocation: revocation(template, &blanks)?,
@@ -43,6 +44,21 @@ pub(super) fn fill(
         captured: template.captured.clone(),
         headers: template.headers.clone(),
     })
+}
+
+fn id_tokens(
+    template: &Template,
+    blanks: &Blanks<'_>,
+) -> Result<Option<IdTokenProfile>, ConfigError> {
+    let Some(id_token) = &template.id_token else {
+        return Ok(None);
+    };
+    let issuer = blanks.text(&id_token.issuer);
+    blanks.check(&issuer.replace(TENANT, "x"))?;
+    Ok(Some(IdTokenProfile {
+        issuer,
+        jwks_url: blanks.url(&id_token.jwks_url)?,
+    }))
 }
 
 fn authorize(template: &Template, blanks: &Blanks<'_>) -> Result<Authorize, ConfigError> {
@@ -132,6 +148,7 @@ fn identity(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Identity>
         return Ok(None);
     };
     Ok(Some(Identity {
+        id_token: identity.id_token,
         url: identity
             .url
             .as_deref()

@@ -8,6 +8,7 @@
 mod config;
 mod custom;
 mod fill;
+mod metadata;
 pub mod template;
 mod view;
 
@@ -19,6 +20,7 @@ use crate::domain::ids::ProviderId;
 use crate::domain::provider::Provider;
 
 pub use config::ConfigError;
+pub use metadata::{MetadataFault, discovered, issuer_to_ask, metadata_urls};
 pub use template::{Field, Template};
 pub use view::{ProviderDetails, ProviderSummary};
 

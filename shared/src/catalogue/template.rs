@@ -43,6 +43,9 @@ pub struct Template {
     /// Whether every authorization response carries `iss` (RFC 9207).
     #[serde(default)]
     pub iss_promised: bool,
+    /// How its ID tokens are validated; absent where they are not read.
+    #[serde(default)]
+    pub id_token: Option<IdTokenTemplate>,
     /// How a grant is revoked; absent when it cannot be.
     #[serde(default)]
     pub revoke: Option<RevokeTemplate>,
@@ -140,6 +143,16 @@ pub struct TokenTemplate {
     pub scope_separator: String,
 }
 
+/// ID tokens; see [`IdTokenProfile`](crate::domain::provider::IdTokenProfile).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdTokenTemplate {
+    /// Their `iss`. It may also hold `{tenantid}`, which stands for the token's own `tid`.
+    pub issuer: String,
+    /// Where the issuer's keys are.
+    pub jwks_url: String,
+}
+
 /// Revocation; see [`Revocation`](crate::domain::provider::Revocation). Its URL may also hold
 /// `{client_id}` and `{token}`.
 #[derive(Debug, Deserialize)]
@@ -225,6 +238,9 @@ pub enum AssumedLifetime {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityTemplate {
+    /// Whether a validated ID token is read instead, where there is one.
+    #[serde(default)]
+    pub id_token: bool,
     /// A resource to ask; absent to read the token response.
     #[serde(default)]
     pub url: Option<String>,

@@ -18,6 +18,12 @@ fn urls(template: &Template) -> Vec<(String, &'static [&'static str])> {
         (template.token.url.clone(), &[]),
     ];
     urls.extend(template.issuer.clone().map(|url| (url, &[][..])));
+    urls.extend(template.id_token.iter().flat_map(|id_token| {
+        [
+            (id_token.issuer.clone(), &["tenantid"][..]),
+            (id_token.jwks_url.clone(), &[][..]),
+        ]
+    }));
     urls.extend(
         template
             .revoke

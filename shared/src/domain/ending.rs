@@ -39,6 +39,8 @@ endings! {
     Denied = "denied", "access_denied";
     /// The time was over (C3).
     Expired = "expired", "session_expired";
+    /// The ID token that came with the tokens is not what it has to be (H-17).
+    IdTokenInvalid = "failed", "id_token_invalid";
     /// The answer came from another issuer than the one asked (H-07).
     MixedUp = "failed", "mixup_suspected";
     /// A fault of ours, after the code was spent (C9).

@@ -7,11 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::app::AccountChange;
+use super::audit::Origin;
 use super::connection::ConnectionKey;
-use super::ids::{AttemptId, ConnectionId};
+use super::ids::{AttemptId, ConnectionId, SessionId};
 use super::scopes::ScopeList;
 use super::time::Timestamp;
-use super::token::Validity;
+use super::token::{Account, Validity};
 
 /// One piece of queued work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,49 @@ pub enum Job {
     },
     /// Store tokens that a provider issued while the table did not answer.
     StoreTokens(Box<EscrowedTokens>),
+    /// Store what a redeemed code brought while the table did not answer.
+    StoreConnection(Box<EscrowedGrant>),
+}
+
+/// What a redeemed code brought and the table did not take: the only copy of a grant, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowedGrant {
+    /// The flow, whose session waits for it.
+    pub session: SessionId,
+    /// Where the connection is to be kept.
+    pub connection: ConnectionKey,
+    /// The id that is the connection's if none stands there.
+    pub id: ConnectionId,
+    /// The connector's generation the grant belongs to.
+    pub connector_generation: u64,
+    /// The envelope; opens under `id` and [`EscrowedGrant::GENERATION`].
+    pub sealed: SealedBytes,
+    /// How the tokens stand in time.
+    pub validity: Validity,
+    /// Whether there is something to spend for the next access token.
+    pub refreshable: bool,
+    /// The scopes that were asked for.
+    pub requested_scopes: ScopeList,
+    /// The granted scopes.
+    pub granted_scopes: ScopeList,
+    /// Whose account it is.
+    pub account: Option<Account>,
+    /// Whether another account may take the place of one that is connected.
+    pub account_change: AccountChange,
+    /// Whether its tokens may be revoked where nobody is to have them: not if that would end more
+    /// than this grant.
+    pub revocable: bool,
+    /// When the next refresh is due.
+    pub due_at: Option<Timestamp>,
+    /// When the code was redeemed.
+    pub connected_at: Timestamp,
+    /// Who did.
+    pub origin: Origin,
+}
+
+impl EscrowedGrant {
+    /// The generation it is sealed under.
+    pub const GENERATION: u64 = 1;
 }
 
 /// A rotated token set that could not be stored, sealed as it would be stored: the only copy of

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::ids::ProviderId;
+use super::scopes::ScopeList;
 
 /// A provider with every URL complete, for one connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Provider {
     /// Whether the provider promises `iss` in every authorization response, so that its
     /// absence is an attack (RFC 9207 section 2.3).
     pub iss_promised: bool,
+    /// How ID tokens are validated; `None` where the provider's keys are not known, so that its
+    /// ID tokens are not read.
+    pub id_tokens: Option<IdTokenProfile>,
     /// Where the browser is sent.
     pub authorize: Authorize,
     /// Where codes and refresh tokens are redeemed.
@@ -40,21 +44,41 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Whether a user who is asked for `scopes` brings an ID token that can be validated
+    /// (OpenID Connect Core section 3.1.2.1: the scope `openid` asks for one).
+    pub fn brings_id_token(&self, scopes: &ScopeList) -> bool {
+        self.id_tokens.is_some() && scopes.contains("openid")
+    }
+
     /// Every address that is called or that a browser is sent to, each kind in its place.
-    pub fn endpoints(&self) -> [Option<&str>; 5] {
+    pub fn endpoints(&self) -> [Option<&str>; 6] {
         let exchange = match &self.refresh.grant {
             RefreshGrant::RefreshToken => None,
             RefreshGrant::AccessToken(exchange) => exchange.url.as_ref(),
         };
         let identity = self.identity.as_ref();
+        let id_tokens = self.id_tokens.as_ref();
         [
             Some(self.authorize.url.as_str()),
             Some(self.token.url.as_str()),
             self.revocation.as_ref().map(|at| at.url.as_str()),
             identity.and_then(|at| at.url.as_ref()).map(Url::as_str),
             exchange.map(Url::as_str),
+            id_tokens.map(|at| at.jwks_url.as_str()),
         ]
     }
+}
+
+/// What stands for the tenant in the issuer of a provider whose tenants are issuers of their own.
+pub const TENANT: &str = "{tenantid}";
+
+/// What an ID token is validated by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdTokenProfile {
+    /// The `iss` of ID tokens. [`TENANT`] in it stands for the token's own `tid`.
+    pub issuer: String,
+    /// Where the issuer publishes its keys (RFC 8414 section 2: `jwks_uri`).
+    pub jwks_url: Url,
 }
 
 /// The authorization request.
@@ -321,7 +345,10 @@ pub enum Rotation {
 /// Where the account behind a grant is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// A resource to ask with the fresh access token; `None` to read the token response.
+    /// Whether the claims of a validated ID token are read, where there is one.
+    pub id_token: bool,
+    /// A resource to ask with the fresh access token; `None` to read the token response, or
+    /// nothing but the ID token.
     pub url: Option<Url>,
     /// JSON pointer to the account's stable id.
     pub id: String,

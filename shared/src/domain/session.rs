@@ -147,6 +147,8 @@ pub struct Redirected {
     pub state: SecretHash,
     /// The PKCE verifier, sealed for this session; `None` where the provider rejects PKCE.
     pub verifier: Option<Vec<u8>>,
+    /// Of the `nonce` that the ID token has to repeat; `None` where none is asked for (H-17).
+    pub nonce: Option<SecretHash>,
 }
 
 /// What is known once the provider has sent the browser back.
@@ -158,6 +160,8 @@ pub struct Returned {
     pub code: Vec<u8>,
     /// The PKCE verifier, as before.
     pub verifier: Option<Vec<u8>>,
+    /// Of the `nonce`, as before.
+    pub nonce: Option<SecretHash>,
 }
 
 impl AuthorizationSession {

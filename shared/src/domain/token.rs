@@ -53,6 +53,8 @@ pub struct TokenAnswer {
     pub connection_config: BTreeMap<String, String>,
     /// The account, when the provider's profile finds it in the token response.
     pub account: Option<Account>,
+    /// The ID token, as it came (OpenID Connect Core section 3.1.3.3).
+    pub id_token: Option<Secret>,
 }
 
 impl TokenAnswer {
@@ -126,7 +128,7 @@ impl TokenAnswer {
 }
 
 /// Whose account it is at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The provider's stable id of the account.
     pub id: String,

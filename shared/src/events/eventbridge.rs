@@ -24,7 +24,7 @@ pub fn detail_type(job: &Job) -> &'static str {
     match job {
         Job::RefreshShard { .. } => "refresh_shard",
         Job::RetryRefresh { .. } => "retry_refresh",
-        Job::StoreTokens(_) => "store_tokens",
+        Job::StoreTokens(_) | Job::StoreConnection(_) => "store_tokens",
     }
 }
 

@@ -80,10 +80,14 @@ codes! {
     ConfirmationRequired = "confirmation_required", BAD_REQUEST, "Confirm by name";
     /// Another change was faster.
     Conflict = "conflict", CONFLICT, "Something else changed it";
+    /// An issuer's metadata cannot be read or used.
+    DiscoveryFailed = "discovery_failed", BAD_GATEWAY, "The issuer's metadata cannot be used";
     /// A path nothing answers to, or nothing of the caller's.
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The role does not allow it.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// The ID token that came with the tokens is not what it has to be.
+    IdTokenInvalid = "id_token_invalid", BAD_GATEWAY, "The provider's ID token is not valid";
     /// A fault of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
     /// The API key may be used for other things.

@@ -1,9 +1,12 @@
 //! Whose account it is, read from JSON a provider sent.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::json::text_at;
+use super::json::{self, text_at};
 use crate::domain::provider::Identity;
+use crate::domain::secret::Secret;
 use crate::domain::token::Account;
 
 /// The longest id or label that is kept, in characters.
@@ -11,7 +14,7 @@ const MAX_LENGTH: usize = 255;
 
 /// The account that `identity`'s pointers find in `body`. An id that is too long to be one is
 /// none: a truncated id could equal another account's.
-pub(super) fn read(identity: &Identity, body: &Value) -> Option<Account> {
+pub fn read(identity: &Identity, body: &Value) -> Option<Account> {
     let id = text_at(body, &identity.id)?;
     if id.chars().count() > MAX_LENGTH || id.chars().any(char::is_control) {
         return None;
@@ -23,6 +26,15 @@ pub(super) fn read(identity: &Identity, body: &Value) -> Option<Account> {
         .map(displayable)
         .filter(|label| !label.is_empty());
     Some(Account { id, label })
+}
+
+/// The account that an ID token names which a refresh brought, unless it cannot be read. It came
+/// from the token endpoint itself, whose certificate stands in for a signature here (OpenID
+/// Connect Core section 3.1.3.7), and only another account's has a consequence (section 12.2).
+pub(super) fn read_refreshed(identity: &Identity, id_token: &Secret) -> Option<Account> {
+    let payload = id_token.expose().split('.').nth(1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+    read(identity, &json::parse(&claims)?)
 }
 
 /// A label as far as it can be shown: a provider's text is anybody's text (H-09).
@@ -41,6 +53,7 @@ mod tests {
 
     fn identity() -> Identity {
         Identity {
+            id_token: false,
             url: None,
             id: "/user/id".into(),
             label: Some("/user/name".into()),

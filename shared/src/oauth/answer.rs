@@ -6,6 +6,7 @@
 //! unknown outcome, never a half-read token.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use http::Response;
@@ -49,6 +50,17 @@ struct Beside {
     connection_config: BTreeMap<String, String>,
     account: Option<(String, Option<String>)>,
     refresh_expires_in: Option<u64>,
+    id_token: Option<IdToken>,
+}
+
+/// An ID token between two steps of parsing. It tells who somebody is, and is not printed.
+#[derive(Clone, Serialize, Deserialize)]
+struct IdToken(String);
+
+impl fmt::Debug for IdToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdToken(…)")
+    }
 }
 
 /// Reads a token endpoint's answer.
@@ -106,6 +118,7 @@ pub(super) fn answer(parsed: &Parsed, provider: &Provider) -> TokenAnswer {
             .account
             .clone()
             .map(|(id, label)| Account { id, label }),
+        id_token: beside.id_token.clone().map(|token| Secret::new(token.0)),
     }
 }
 
@@ -206,13 +219,14 @@ fn beside(body: &Value, tokens: &Value, provider: &Provider) -> Value {
     let account = provider
         .identity
         .as_ref()
-        .filter(|identity| identity.url.is_none())
+        .filter(|identity| identity.url.is_none() && !identity.id_token)
         .and_then(|identity| account::read(identity, body))
         .map(|account| (account.id, account.label));
     json!({
         "connection_config": connection_config,
         "account": account,
         "refresh_expires_in": refresh_expires_in(tokens, provider),
+        "id_token": non_empty(tokens, "id_token").or(non_empty(body, "id_token")),
     })
 }
 

@@ -29,6 +29,8 @@ pub struct AuthorizeRequest<'a> {
     pub state: &'a Secret,
     /// The challenge of [`pkce`], for providers that take one.
     pub pkce_challenge: Option<&'a str>,
+    /// What the ID token has to repeat (OpenID Connect Core section 3.1.2.1).
+    pub nonce: Option<&'a Secret>,
     /// Whom the provider may expect (OpenID Connect Core section 3.1.2.1).
     pub login_hint: Option<&'a str>,
 }
@@ -58,6 +60,9 @@ pub fn authorize_url(request: &AuthorizeRequest<'_>) -> Url {
     }
     if let Some(mode) = profile.response_mode {
         authorization = authorization.add_extra_param("response_mode", mode.as_str());
+    }
+    if let Some(nonce) = request.nonce {
+        authorization = authorization.add_extra_param("nonce", nonce.expose());
     }
     if let Some(hint) = request.login_hint {
         authorization = authorization.add_extra_param("login_hint", hint);
@@ -122,6 +127,7 @@ mod tests {
             scopes: &ScopeList::parse(["read", "write:all"]).unwrap(),
             state: &Secret::new("st&te"),
             pkce_challenge: challenge,
+            nonce: None,
             login_hint: Some("a@b.example"),
         });
         url.query_pairs().into_owned().collect()
@@ -211,6 +217,7 @@ mod tests {
             scopes: &ScopeList::default(),
             state: &Secret::new("s"),
             pkce_challenge: None,
+            nonce: None,
             login_hint: None,
         });
         assert!(!url.as_str().contains("scope"), "{url}");

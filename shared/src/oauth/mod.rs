@@ -6,6 +6,7 @@
 //! provider. `http_client` is the only place of the product that talks to the internet.
 
 pub mod authorize;
+pub mod documents;
 pub mod http_client;
 pub mod provider_api;
 pub mod resolver;
@@ -20,8 +21,10 @@ mod revoke;
 #[cfg(test)]
 mod testserver;
 
+pub use account::read as account_in;
 pub use answer::read_answer;
 pub use authorize::{AuthorizeRequest, authorize_url, pkce};
 pub use classify::retry_after;
+pub use documents::HttpDocuments;
 pub use http_client::HttpClient;
 pub use provider_api::HttpProviderApi;

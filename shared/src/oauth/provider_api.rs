@@ -107,7 +107,12 @@ impl ProviderApi for HttpProviderApi {
                 return answer::read_answer(&response, provider, self.clock.now());
             }
         };
-        Ok(answer::answer(&parsed, provider))
+        let mut answer = answer::answer(&parsed, provider);
+        let identity = provider.identity.as_ref().filter(|known| known.id_token);
+        if let Some((identity, token)) = identity.zip(answer.id_token.as_ref()) {
+            answer.account = account::read_refreshed(identity, token);
+        }
+        Ok(answer)
     }
 
     async fn revoke(

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod attempt;
+mod connected;
 mod on_demand;
 mod protection;
 mod queued;

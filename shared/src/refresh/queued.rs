@@ -19,7 +19,7 @@ const DELIVERY_BUDGET: Duration = Duration::from_secs(7);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of one offer of escrowed tokens to the table.
-enum Offer {
+pub(super) enum Offer {
     /// They are stored, or nobody needs them.
     Settled,
     /// Another attempt holds the lease.
@@ -78,10 +78,19 @@ impl RefreshEngine {
     /// # Errors
     /// When neither table nor bus takes them: the queue keeps them.
     pub async fn store_escrowed(&self, tokens: &EscrowedTokens) -> Result<(), JobNotDone> {
+        let job = Job::StoreTokens(Box::new(tokens.clone()));
+        self.deliver(job, || self.offer(tokens)).await
+    }
+
+    /// Offers what a job is about for a few seconds, and hands the job over again after that.
+    pub(super) async fn deliver<F>(&self, job: Job, offer: impl Fn() -> F) -> Result<(), JobNotDone>
+    where
+        F: Future<Output = Result<Offer, StoreError>>,
+    {
         let started = self.clock.monotonic();
         let mut pause = Duration::from_millis(100);
         loop {
-            let error = match self.offer(tokens).await {
+            let error = match offer().await {
                 Ok(Offer::Settled) => return Ok(()),
                 Ok(Offer::Yields) => {
                     StoreError::Unavailable("another attempt holds the lease".into())
@@ -90,8 +99,7 @@ impl RefreshEngine {
                 Err(error @ StoreError::Unavailable(_)) => error,
             };
             if self.clock.monotonic().saturating_sub(started) + pause >= DELIVERY_BUDGET {
-                let again = Job::StoreTokens(Box::new(tokens.clone()));
-                return self.jobs.enqueue(&[again]).await.map_err(|_| error.into());
+                return self.jobs.enqueue(&[job]).await.map_err(|_| error.into());
             }
             let jitter = 0.5 + random_fraction(&*self.entropy) / 2.0;
             self.clock.sleep(pause.mul_f64(jitter)).await;

@@ -13,6 +13,7 @@ use crate::crypto::kms::KmsKeyService;
 use crate::crypto::vault::Vault;
 use crate::events::Publisher;
 use crate::events::eventbridge::EventBridgeSink;
+use crate::oauth::documents::HttpDocuments;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::provider_api::HttpProviderApi;
 use crate::ports::{Clock, Entropy};
@@ -100,7 +101,7 @@ impl Wiring {
     }
 
     /// The stack's event bus.
-    fn bus(&self) -> Arc<EventBridgeSink> {
+    pub fn bus(&self) -> Arc<EventBridgeSink> {
         let config = aws_sdk_eventbridge::config::Builder::from(&self.aws)
             .timeout_config(bus_timeouts())
             .build();
@@ -110,9 +111,17 @@ impl Wiring {
 
     /// The providers.
     pub fn providers(&self) -> Arc<HttpProviderApi> {
-        let client = HttpClient::new(self.config.address_rules)
-            .limited_to(self.config.provider_hosts.clone());
-        Arc::new(HttpProviderApi::new(client, Arc::clone(&self.clock)))
+        Arc::new(HttpProviderApi::new(self.http(), Arc::clone(&self.clock)))
+    }
+
+    /// What issuers publish.
+    pub fn documents(&self) -> Arc<HttpDocuments> {
+        Arc::new(HttpDocuments::new(self.http()))
+    }
+
+    fn http(&self) -> HttpClient {
+        let client = HttpClient::new(self.config.address_rules);
+        client.limited_to(self.config.provider_hosts.clone())
     }
 
     /// The refresh engine.

@@ -367,6 +367,7 @@ pub(crate) mod attr {
         MALFORMED = "malformed";
         NAME = "name";
         NEXT_ATTEMPT_AT = "next_attempt_at";
+        NONCE = "nonce";
         OPEN_ATTEMPTS = "open_attempts";
         OPEN_SINCE = "open_since";
         OPENINGS = "openings";

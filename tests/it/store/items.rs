@@ -104,6 +104,7 @@ async fn a_session_whose_code_arrived_late_is_collected_after_its_new_time() {
     let there = Stage::Redirected(Redirected {
         state: [1; 32],
         verifier: None,
+        nonce: Some([7; 32]),
     });
     let added = session("s1", there);
     engine.store.add(&added).await.unwrap();
@@ -137,6 +138,7 @@ fn returned() -> Returned {
         completion: [3; 32],
         code: vec![0xc0, 0xde, 0xc0, 0xde],
         verifier: Some(vec![0x0e, 0xc1, 0xf1, 0xe4]),
+        nonce: Some([7; 32]),
     }
 }
 

@@ -62,12 +62,14 @@ async fn sessions<S: AnyStore>(store: &S, faulty: &FaultyStore<S>) {
     let there = Redirected {
         state: [2; 32],
         verifier: Some(vec![1]),
+        nonce: Some([7; 32]),
     };
     assert!(again(async || faulty.redirect(&id, &[1; 32], &[3; 32], &there).await).await);
     let back = Returned {
         completion: [4; 32],
         code: vec![2],
         verifier: Some(vec![1]),
+        nonce: Some([7; 32]),
     };
     assert!(again(async || faulty.arrive(&id, &[2; 32], &back, at(120)).await).await);
 }

@@ -27,6 +27,7 @@ fn redirected(seed: u8) -> Redirected {
     Redirected {
         state: [seed; 32],
         verifier: Some(vec![seed, 0, 255]),
+        nonce: Some([7; 32]),
     }
 }
 
@@ -35,6 +36,7 @@ fn returned(seed: u8) -> Returned {
         completion: [seed; 32],
         code: vec![seed, 1],
         verifier: None,
+        nonce: Some([7; 32]),
     }
 }
 

@@ -169,6 +169,7 @@ pub(crate) fn tokens() -> Result<TokenAnswer, TokenFailure> {
         scopes: None,
         connection_config: BTreeMap::new(),
         account: None,
+        id_token: None,
     })
 }
 

@@ -31,6 +31,8 @@ use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
+use shared::id_token::IdTokens;
+use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
@@ -193,6 +195,7 @@ impl World {
         let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
         let http = HttpClient::new(address_rules).limited_to(limits.hosts.clone());
+        let documents = Arc::new(HttpDocuments::new(http.clone()));
         let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
         let engine = RefreshEngine {
             clock: Arc::clone(&clock_port),
@@ -225,6 +228,7 @@ impl World {
                 registry: Arc::clone(&store) as _,
                 health: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,
+                documents: Arc::clone(&documents) as _,
                 vault: Arc::clone(&vault),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),
@@ -257,10 +261,12 @@ impl World {
                 sessions: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
                 due: Arc::clone(&store) as _,
+                jobs: Arc::clone(&jobs) as _,
                 audit: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 vault: Arc::clone(&vault),
                 providers: Arc::clone(&providers) as _,
+                id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
                 publisher: publisher.clone(),
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,

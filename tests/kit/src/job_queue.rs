@@ -1,6 +1,7 @@
 //! A queue in memory: whoever holds it decides when a job is delivered, and how often.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use shared::domain::job::Job;
@@ -10,6 +11,7 @@ use shared::ports::{JobQueue, QueueError};
 #[derive(Debug, Default)]
 pub struct MemoryQueue {
     jobs: Mutex<Vec<Job>>,
+    away: AtomicBool,
 }
 
 impl MemoryQueue {
@@ -17,11 +19,19 @@ impl MemoryQueue {
     pub fn drain(&self) -> Vec<Job> {
         std::mem::take(&mut *self.jobs.lock().expect("no holder panics"))
     }
+
+    /// Takes nothing from now on, or everything again.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
 impl JobQueue for MemoryQueue {
     async fn enqueue(&self, jobs: &[Job]) -> Result<(), QueueError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(QueueError);
+        }
         let mut queue = self.jobs.lock().expect("no holder panics");
         queue.extend_from_slice(jobs);
         Ok(())

@@ -28,9 +28,10 @@ use crate::entropy::SeededEntropy;
 pub type Property = fn(&[u8]);
 
 /// Every property, under the name of its fuzz target and corpus.
-pub const ALL: [(&str, Property); 5] = [
+pub const ALL: [(&str, Property); 6] = [
     ("callback_query", callback_query),
     ("envelope", envelope),
+    ("metadata", metadata),
     ("retry_after", retry_after_header),
     ("template_values", template_values),
     ("token_answer", token_answer),
@@ -217,6 +218,29 @@ pub fn template_values(data: &[u8]) {
             ),
             _ => assert!(host.contains('.') || host.contains(':'), "{host}"),
         }
+    }
+}
+
+/// An issuer's metadata: what makes a connector is that issuer's, and goes to hosts that may be
+/// called (H-36).
+pub fn metadata(data: &[u8]) {
+    const ISSUER: &str = "https://as.example";
+    let config = BTreeMap::from([("issuer".to_owned(), ISSUER.to_owned())]);
+    let Ok(found) = catalogue::discovered(ISSUER, data, &config) else {
+        return;
+    };
+    let document: serde_json::Value = serde_json::from_slice(data).expect("it was read");
+    assert_eq!(document["issuer"], ISSUER);
+    assert_eq!(found["issuer"], ISSUER);
+    let custom = ProviderId::parse("custom").expect("an id");
+    let Ok(provider) = catalogue::resolve(&custom, &found, AddressRules::PublicHttps) else {
+        return;
+    };
+    assert_eq!(provider.issuer.as_deref(), Some(ISSUER));
+    for endpoint in provider.endpoints().into_iter().flatten() {
+        let url = Url::parse(endpoint).expect("an endpoint is a URL");
+        assert_eq!(AddressRules::PublicHttps.check(&url), Ok(()), "{url}");
+        assert!(url.scheme() == "https" && url.fragment().is_none(), "{url}");
     }
 }
 

@@ -295,6 +295,7 @@ async fn an_account_that_cannot_be_read_is_none() {
     }
     let (server, mut provider) = serving(vec![success()]).await;
     provider.identity = Some(Identity {
+        id_token: false,
         url: None,
         id: "/user".into(),
         label: None,
@@ -313,6 +314,7 @@ async fn an_account_in_the_token_response_comes_with_the_tokens() {
     )])
     .await;
     provider.identity = Some(Identity {
+        id_token: false,
         url: None,
         id: "/user/id".into(),
         label: Some("/user/name".into()),

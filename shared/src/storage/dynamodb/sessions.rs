@@ -43,6 +43,10 @@ impl Sessions for DynamoStore {
                 attr::VERIFIER,
                 to.verifier.as_ref().map(|sealed| value::bytes(sealed)),
             )
+            .set_or_remove(
+                attr::NONCE,
+                to.nonce.as_ref().map(|hash| value::bytes(hash)),
+            )
             .remove(&[attr::TICKET]);
         self.move_session(id, change, &Stage::Redirected(to.clone()))
             .await
@@ -65,6 +69,10 @@ impl Sessions for DynamoStore {
                 attr::VERIFIER,
                 to.verifier.as_ref().map(|sealed| value::bytes(sealed)),
             )
+            .set_or_remove(
+                attr::NONCE,
+                to.nonce.as_ref().map(|hash| value::bytes(hash)),
+            )
             .set(attr::EXPIRES_AT, value::time(expires_at))
             .set(TTL, value::ttl(expires_at))
             .remove(&[attr::STATE]);
@@ -81,7 +89,7 @@ impl Sessions for DynamoStore {
             .equals(attr::STAGE, value::text(stage::RETURNED))
             .equals(attr::COMPLETION, value::bytes(completion))
             .set(attr::STAGE, value::text(stage::EXCHANGING))
-            .remove(&[attr::CODE, attr::VERIFIER]);
+            .remove(&[attr::CODE, attr::VERIFIER, attr::NONCE]);
         // Two callers can hold the same completion code, so a session found exchanging is not
         // proof of an earlier try of this call.
         Ok(self.change_session(id, change).await?.is_done())
@@ -100,6 +108,7 @@ impl Sessions for DynamoStore {
                 attr::COMPLETION,
                 attr::CODE,
                 attr::VERIFIER,
+                attr::NONCE,
             ]);
         self.change_session(id, change).await.map(|_| ())
     }

@@ -60,16 +60,26 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
     let item = item.with(attr::STAGE, value::text(stage_name(at)));
     match at {
         Stage::Started { ticket } => item.with(attr::TICKET, value::bytes(ticket)),
-        Stage::Redirected(at) => item.with(attr::STATE, value::bytes(&at.state)).with_some(
-            attr::VERIFIER,
-            at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
-        ),
+        Stage::Redirected(at) => item
+            .with(attr::STATE, value::bytes(&at.state))
+            .with_some(
+                attr::VERIFIER,
+                at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
+            )
+            .with_some(
+                attr::NONCE,
+                at.nonce.as_ref().map(|hash| value::bytes(hash)),
+            ),
         Stage::Returned(at) => item
             .with(attr::COMPLETION, value::bytes(&at.completion))
             .with(attr::CODE, value::bytes(&at.code))
             .with_some(
                 attr::VERIFIER,
                 at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
+            )
+            .with_some(
+                attr::NONCE,
+                at.nonce.as_ref().map(|hash| value::bytes(hash)),
             ),
         Stage::Exchanging { completion } => item.with(attr::COMPLETION, value::bytes(completion)),
         Stage::Completed {
@@ -133,11 +143,13 @@ fn read_stage(item: &Reader<'_>) -> Result<Stage, StoreError> {
         stage::REDIRECTED => Stage::Redirected(Redirected {
             state: item.hash(attr::STATE)?,
             verifier: item.maybe_bytes(attr::VERIFIER)?,
+            nonce: item.maybe_hash(attr::NONCE)?,
         }),
         stage::RETURNED => Stage::Returned(Returned {
             completion: item.hash(attr::COMPLETION)?,
             code: item.bytes(attr::CODE)?,
             verifier: item.maybe_bytes(attr::VERIFIER)?,
+            nonce: item.maybe_hash(attr::NONCE)?,
         }),
         stage::EXCHANGING => Stage::Exchanging {
             completion: item.hash(attr::COMPLETION)?,

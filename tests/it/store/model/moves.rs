@@ -220,6 +220,7 @@ pub(super) fn redirected(seed: u8) -> Redirected {
     Redirected {
         state: [seed; 32],
         verifier: (seed > 0).then(|| vec![seed]),
+        nonce: None,
     }
 }
 
@@ -228,5 +229,6 @@ pub(super) fn returned(seed: u8) -> Returned {
         completion: [seed; 32],
         code: vec![seed],
         verifier: None,
+        nonce: None,
     }
 }

@@ -13,6 +13,7 @@ mod call;
 mod control;
 mod control_client;
 mod holds;
+mod id_token;
 mod observe;
 mod pages;
 mod play;
@@ -35,7 +36,7 @@ pub use observe::{
     Counters, GrantState, GrantView, IssuedSecret, LoggedRequest, SecretKind, Tally,
 };
 pub use script::{Behaviour, Endpoint, When};
-pub use settings::{Client, Exchange, Redirects, Rotation, Settings};
+pub use settings::{Client, Exchange, IdTokenFlaw, Redirects, Rotation, Settings};
 
 use crate::loopback::{Clock, Port, Serving};
 use server::Server;
@@ -136,7 +137,9 @@ impl FakeAs {
 
     /// Changes settings for the requests to come.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.server.lock().state.settings);
+        let state = &mut self.server.lock().state;
+        change(&mut state.settings);
+        state.make_keys();
     }
 
     /// Registers a client, or replaces the one of that id.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, RawQuery, State as Shared};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use http::HeaderMap;
-use serde_json::{Value, json};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
-use super::call::Call;
+use super::call::{Answer, Call};
 use super::holds::Holds;
 use super::observe::{Counters, LoggedRequest, Tally};
 use super::script::{Behaviour, Endpoint, Script};
@@ -50,7 +50,9 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/exchange", get(exchange_endpoint))
         .route("/userinfo", get(userinfo_endpoint))
         .route("/grants", get(pages::grants))
+        .route("/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server", get(metadata))
+        .route("/.well-known/openid-configuration", get(openid_metadata))
         .nest("/_control", control::routes())
         .with_state(server)
 }
@@ -286,22 +288,52 @@ async fn perform(
     play::play(server, line, call, admitted, handle).await
 }
 
+/// RFC 7517 section 5.
+async fn jwks(Shared(server): Shared<Arc<Server>>) -> Response {
+    let state = &server.lock().state;
+    if state.settings.keys_down {
+        return Answer::empty(StatusCode::SERVICE_UNAVAILABLE).into_response();
+    }
+    Answer::json(StatusCode::OK, &state.jwks()).into_response()
+}
+
 /// RFC 8414.
-async fn metadata(Shared(server): Shared<Arc<Server>>) -> Json<Value> {
+async fn metadata(Shared(server): Shared<Arc<Server>>) -> Response {
+    document(&server, 0)
+}
+
+/// OpenID Connect Discovery section 4, which lists the same endpoints.
+async fn openid_metadata(Shared(server): Shared<Arc<Server>>) -> Response {
+    document(&server, 1)
+}
+
+fn document(server: &Server, which: usize) -> Response {
     let url = &server.url;
+    let settings = &server.lock().state.settings;
+    if !settings.metadata_at[which] {
+        return Answer::empty(StatusCode::NOT_FOUND).into_response();
+    }
     let methods = json!(["client_secret_basic", "client_secret_post"]);
-    Json(json!({
+    let mut document = json!({
         "issuer": url,
         "authorization_endpoint": format!("{url}/authorize"),
         "token_endpoint": format!("{url}/token"),
         "revocation_endpoint": format!("{url}/revoke"),
         "userinfo_endpoint": format!("{url}/userinfo"),
+        "jwks_uri": format!("{url}/jwks"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "form_post"],
+        "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
-        "authorization_response_iss_parameter_supported": server.lock().state.settings.iss,
-    }))
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "authorization_response_iss_parameter_supported": settings.iss,
+    });
+    let members = document.as_object_mut().expect("an object");
+    for (name, value) in &settings.metadata {
+        members.insert(name.clone(), value.clone());
+    }
+    members.retain(|_, value| !value.is_null());
+    Answer::json(StatusCode::OK, &document).into_response()
 }

@@ -34,9 +34,16 @@ pub struct Settings {
     pub auto_approve: bool,
     /// The account that consents when neither `login_hint` nor the page names one.
     pub account: String,
-    /// Adds an `id_token` to token answers, signed HS256 with the client secret
-    /// (OpenID Connect Core section 10.1).
+    /// Adds an `id_token` to token answers, signed RS256 with a key of `/jwks`.
     pub id_token: bool,
+    /// What is wrong with its ID tokens.
+    pub id_token_flaw: Option<IdTokenFlaw>,
+    /// `/jwks` answers 503.
+    pub keys_down: bool,
+    /// Members of the metadata documents that are not as they are; `null` takes one away.
+    pub metadata: Map<String, Value>,
+    /// Which of the metadata documents there are: that of RFC 8414, and OpenID Connect's.
+    pub metadata_at: [bool; 2],
     /// Claims of an account, beside the `sub`, `email` and `name` it has anyway. They win.
     pub identity: BTreeMap<String, Map<String, Value>>,
     /// Members added to every token answer, such as the instance URL some providers send.
@@ -62,12 +69,58 @@ impl Default for Settings {
             auto_approve: false,
             account: "alex".to_owned(),
             id_token: false,
+            id_token_flaw: None,
+            keys_down: false,
+            metadata: Map::new(),
+            metadata_at: [true; 2],
             identity: BTreeMap::new(),
             token_extras: Map::new(),
             rotation_ends_access_tokens: false,
             revoke_ends_siblings: false,
         }
     }
+}
+
+/// What is wrong with an ID token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdTokenFlaw {
+    /// Another `iss`.
+    Issuer,
+    /// For another client.
+    Audience,
+    /// For this client and another, and no `azp` to tell which of them it was issued to.
+    Audiences,
+    /// Issued to another client.
+    AuthorizedParty,
+    /// No signature, by `"alg":"none"`.
+    Unsigned,
+    /// Signed HS256 with the issuer's public key for a secret.
+    PublicKeyAsSecret,
+    /// Signed HS256 with the client secret.
+    ClientSecret,
+    /// Signed with another key under the published name.
+    ForeignKey,
+    /// Its claims were changed after it was signed.
+    Altered,
+    /// Names a key that is not published.
+    UnknownKey,
+    /// Names no key, which is no flaw while one is published.
+    NoKeyName,
+    /// Expired ten minutes ago.
+    Expired,
+    /// Issued ten minutes from now.
+    Early,
+    /// Another `nonce`.
+    Nonce,
+    /// No `nonce`.
+    NoNonce,
+    /// Another `sub` than userinfo's.
+    Subject,
+    /// No `sub`.
+    NoSubject,
+    /// No token at all.
+    Text,
 }
 
 /// How the request for an exchange is spelt.

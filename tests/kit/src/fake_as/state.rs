@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value, json};
 
+use super::id_token::{Draft, Keys};
 use super::observe::{GrantState, GrantView, IssuedSecret, SecretKind};
 use super::settings::{Client, Rotation, Settings};
 
@@ -23,6 +23,7 @@ pub(crate) struct State {
     issued: Vec<IssuedSecret>,
     seed: [u8; 32],
     minted: u64,
+    keys: Keys,
 }
 
 /// A valid authorization request that waits for somebody to decide.
@@ -81,6 +82,7 @@ impl State {
             issued: Vec::new(),
             seed,
             minted: 0,
+            keys: Keys::default(),
         }
     }
 
@@ -250,23 +252,34 @@ impl State {
         let Grant {
             client_id, nonce, ..
         } = &self.grants[grant];
-        let mut claims = self.claims(grant);
-        claims.insert("iss".to_owned(), json!(self.issuer));
-        claims.insert("aud".to_owned(), json!(client_id));
-        claims.insert("iat".to_owned(), json!(now / 1000));
-        claims.insert("exp".to_owned(), json!(now / 1000 + 3600));
-        if let Some(nonce) = nonce {
-            claims.insert("nonce".to_owned(), json!(nonce));
-        }
         let secret = self
             .clients
             .get(client_id)
             .and_then(|client| client.secrets.first());
-        let key = EncodingKey::from_secret(secret.map_or(&[], |secret| secret.as_bytes()));
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
-            .expect("claims are plain JSON");
+        let draft = Draft {
+            issuer: &self.issuer,
+            client_id,
+            client_secret: secret.map_or("", String::as_str),
+            nonce: nonce.as_deref(),
+            about: self.claims(grant),
+            now: now / 1000,
+        };
+        let token = draft.sign(&self.keys, self.settings.id_token_flaw);
         self.record_for(grant, SecretKind::IdToken, &token);
         token
+    }
+
+    /// Makes the keys that ID tokens need ahead of the first request, whose sender waits only so
+    /// long.
+    pub(crate) fn make_keys(&self) {
+        if self.settings.id_token {
+            self.keys.make();
+        }
+    }
+
+    /// The key set of the issuer.
+    pub(crate) fn jwks(&self) -> Value {
+        self.keys.published()
     }
 
     /// What userinfo and id tokens say about the grant's account.

@@ -47,8 +47,13 @@ impl SigningKey {
     }
 
     pub(crate) fn sign(&self, claims: &Value, kid: &str) -> String {
+        self.sign_named(claims, Some(kid))
+    }
+
+    /// The same with or without the name of a key in the header.
+    pub(crate) fn sign_named(&self, claims: &Value, kid: Option<&str>) -> String {
         let header = Header {
-            kid: Some(kid.to_owned()),
+            kid: kid.map(str::to_owned),
             ..Header::new(Algorithm::RS256)
         };
         jsonwebtoken::encode(&header, claims, &self.signing).expect("an RSA key signs RS256")

@@ -4,7 +4,7 @@
 //! It has no login page and no users; the `/_mint` route stands for both. Nothing but tests and
 //! the local demo may trust it.
 
-mod key;
+pub(crate) mod key;
 #[cfg(test)]
 mod tests;
 

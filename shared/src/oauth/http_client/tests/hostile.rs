@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::domain::refresh_protocol::TOKEN_TIMEOUT;
 
 #[test]
 fn h34_a25_the_limits_are_what_the_documents_say() {

@@ -1,6 +1,7 @@
 //! Consent, codes, client authentication and token answers with nothing scripted.
 
 use http::{StatusCode, header};
+use jsonwebtoken::jwk::JwkSet;
 
 use super::{Provider, RETURN, VERIFIER, basic, param, reply};
 use crate::fake_as::{
@@ -250,11 +251,14 @@ async fn settings_shape_the_token_answer() {
     assert!(tokens.body.get("expires_in").is_none());
     assert_eq!(tokens.text("scope"), "mail");
     assert_eq!(tokens.text("instance_url"), "https://eu.example");
-    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
     rules.set_audience(&["client"]);
     // The library compares `exp` with the wall clock; the token lives by the test's.
     rules.validate_exp = false;
-    let key = jsonwebtoken::DecodingKey::from_secret(b"s3cret:&+");
+    let keys = client().get(format!("{}/jwks", provider.fake.url()));
+    let keys = keys.send().await.unwrap().bytes().await.unwrap();
+    let keys: JwkSet = serde_json::from_slice(&keys).unwrap();
+    let key = jsonwebtoken::DecodingKey::from_jwk(&keys.keys[0]).unwrap();
     let id = jsonwebtoken::decode::<serde_json::Value>(tokens.text("id_token"), &key, &rules);
     let claims = id.unwrap().claims;
     assert_eq!(claims["sub"], "kim");
