@@ -295,14 +295,20 @@ fn text_of(value: Value) -> String {
 struct Driver {
     process: Child,
     /// Open as long as the driver may want to write.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     /// What both write.
     folder: PathBuf,
 }
 
 impl Driver {
-    /// Starts one. Answers its port too.
+    /// Starts one. Answers its port too. The port that a driver finds free for IPv4 may be taken
+    /// for IPv6, and then it ends at once: another is started.
     fn start() -> (Self, u16) {
+        let mut attempts = (0..5).filter_map(|_| Self::attempt());
+        attempts.next().expect("of five drivers one finds a port")
+    }
+
+    fn attempt() -> Option<(Self, u16)> {
         let folder = std::env::temp_dir().join(format!("grantry-browser-{}", random()));
         fs::create_dir(&folder).expect("a new folder");
         let mut process = Command::new("chromedriver")
@@ -318,22 +324,21 @@ impl Driver {
                 "chromedriver starts; on Debian and Ubuntu it comes with the packages chromium \
                  and chromium-driver",
             );
-        let mut output = BufReader::new(process.stdout.take().expect("it was piped"));
-        let port = loop {
-            let mut line = String::new();
-            let read = output.read_line(&mut line).expect("the driver's output");
-            assert!(read > 0, "the driver ended");
-            let port = line.trim_end().trim_end_matches('.').rsplit(' ').next();
-            if line.contains("started successfully on port") {
-                break port.and_then(|port| port.parse().ok()).expect("a port");
-            }
-        };
-        let driver = Self {
+        let output = process.stdout.take().expect("it was piped");
+        let mut driver = Self {
             process,
-            _output: output,
+            output: BufReader::new(output),
             folder,
         };
-        (driver, port)
+        let mut line = String::new();
+        while driver.output.read_line(&mut line).expect("its output") > 0 {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                let port = port.trim_end().trim_end_matches('.');
+                return Some((driver, port.parse().expect("a port")));
+            }
+            line.clear();
+        }
+        None
     }
 }
 

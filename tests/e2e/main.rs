@@ -4,6 +4,9 @@
 //! `make test` deploys a stack and names it in `GRANTRY_E2E_STACK`. Every story has a workspace,
 //! an OAuth client and accounts of its own, so that all run at once. Time here is real; where a
 //! story waits, it waits for something to be so, up to a deadline.
+//!
+//! Most stories speak HTTP as a browser would; `walks`, `windows` and `scripts` are walked in a
+//! real one.
 
 mod attacks;
 mod browser;
