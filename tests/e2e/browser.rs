@@ -59,6 +59,7 @@ impl Browser {
                 "args": [
                     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                     "--no-proxy-server", "--disable-background-networking",
+                    "--disable-crash-reporter",
                 ],
                 "prefs": preferences,
             },
@@ -345,9 +346,24 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let group = format!("-{}", self.process.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let signal = |signal: &str| {
+            let kill = Command::new("kill")
+                .args([signal, "--", &group])
+                .stderr(Stdio::null())
+                .status();
+            kill.is_ok_and(|status| status.success())
+        };
+        signal("-KILL");
         let _ = self.process.wait();
-        // What is left of the browser may still be writing its last.
-        let _ = fs::remove_dir_all(&self.folder);
+        // The browser is nobody's child any more; as long as it is there it may write.
+        let gone = (0..500).any(|_| !signal("-0"));
+        // Its crash handler is in a group of its own, and clears up at the same time.
+        let removed = (0..5).any(|_| {
+            let _ = fs::remove_dir_all(&self.folder);
+            !self.folder.exists()
+        });
+        if !(gone && removed) {
+            eprintln!("{} is left over", self.folder.display());
+        }
     }
 }

@@ -183,6 +183,8 @@ async fn h13_an_answer_that_is_posted_passes_our_page_and_ends_the_flow() {
         browser.see_cookies(&STACK.public_url).await;
         browser.press(AGREE).await;
         // The provider's page posts from its own site, without the flow's cookie.
+        let decided = format!("{}/authorize/decision", STACK.provider_url);
+        browser.arrives_at(&decided).await;
         assert_eq!(browser.text("h1").await, "Back to the application");
         browser.press("button").await;
         if !scripts {
