@@ -17,7 +17,14 @@ use url::Url;
 use crate::stack::{eventually, random, see};
 
 /// As many browsers run at once as there are stories that a small machine runs at once.
-static SEATS: Semaphore = Semaphore::const_new(2);
+const BROWSERS: u32 = 2;
+static SEATS: Semaphore = Semaphore::const_new(BROWSERS as usize);
+
+/// No browser runs while the answer lives.
+pub(crate) async fn no_browsers() -> SemaphorePermit<'static> {
+    let all = SEATS.acquire_many(BROWSERS);
+    all.await.expect("nobody closes the seats")
+}
 
 /// What the driver calls a reference to an element (WebDriver section 12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
