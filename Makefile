@@ -26,7 +26,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim fuzz bench fire check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fuzz bench fire reference check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=r
 
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
 	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
+
+reference: ## Makes docs/API.md out of docs/openapi
+	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

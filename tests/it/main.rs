@@ -9,6 +9,7 @@ mod clock;
 mod confirm;
 mod connect;
 mod connect_escrow;
+mod contract;
 mod corpus;
 mod counts;
 mod disconnect;

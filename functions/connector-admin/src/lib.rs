@@ -1,9 +1,11 @@
-//! The admin API: connectors, apps and API keys of a workspace, and the provider catalogue.
+//! The admin API: connectors, apps and API keys of a workspace, the provider catalogue, and the
+//! document that describes the whole API.
 
 mod apps;
 mod audit;
 mod connectors;
 mod discovery;
+mod document;
 mod input;
 mod keys;
 mod providers;
@@ -22,6 +24,8 @@ use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
+
+pub use document::OPENAPI;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -77,5 +81,6 @@ pub fn router(state: State) -> Router {
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
         .route("/v1/audit", get(audit::list))
+        .route("/openapi.json", get(document::serve))
         .with_state(state)
 }

@@ -60,7 +60,8 @@ macro_rules! codes {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
-            const fn title(self) -> &'static str {
+            /// The sentence in `title`.
+            pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
         }

@@ -56,6 +56,11 @@ impl Call {
         }
     }
 
+    /// Its method and path.
+    pub(super) fn target(&self) -> (&'static str, String) {
+        (self.method, self.path.clone())
+    }
+
     /// With these verified claims.
     pub(crate) fn claims(mut self, claims: Value) -> Self {
         self.claims = Some(claims);

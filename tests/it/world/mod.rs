@@ -49,6 +49,8 @@ use testkit::fake_kms::FakeKeyService;
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
 
+use crate::contract;
+
 pub(crate) use http::{Answer, Call, Delivered};
 
 /// Where the stories' API answers.
@@ -312,9 +314,12 @@ impl World {
         }
     }
 
-    /// Sends a call through the routers.
+    /// Sends a call through the routers. The answer is one that the OpenAPI document foresees.
     pub(crate) async fn send(&self, call: Call) -> Answer {
-        http::send(self.router.clone(), call).await
+        let (method, path) = call.target();
+        let answer = http::send(self.router.clone(), call).await;
+        contract::check(method, &path, &answer);
+        answer
     }
 
     /// Registers an app with the stories' return URL, and makes an API key for it.

@@ -1,6 +1,8 @@
 //! What the tests and the local demo stand on, in place of the world outside Grantry.
 
 pub mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod demo_app;
 #[cfg(feature = "dynamo")]
 pub mod dynamo;
@@ -15,3 +17,5 @@ pub mod job_queue;
 pub mod loopback;
 pub mod memory_store;
 pub mod properties;
+#[cfg(feature = "contract")]
+pub mod reference;
