@@ -15,6 +15,9 @@ use shared::domain::time::Timestamp;
 /// The instant at which every story begins, in milliseconds since 1970.
 const BEGIN: i64 = 1_795_366_800_000;
 
+/// A story that needs more never ends: somebody goes round in circles. A year takes a hundredth.
+const MOST_POLLS: u64 = 20_000_000;
+
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A handle on the simulated world's time and tasks.
@@ -217,9 +220,9 @@ impl Sim {
     /// # Errors
     /// The first violation.
     pub(super) fn run(&self) -> Result<u64, String> {
-        let mut tasks = BTreeMap::new();
+        let (mut tasks, mut polls) = (BTreeMap::new(), 0);
         loop {
-            self.poll_all(&mut tasks);
+            self.poll_all(&mut tasks, &mut polls);
             if let Some(violation) = self.state().violation.take() {
                 return Err(violation);
             }
@@ -237,8 +240,12 @@ impl Sim {
         }
     }
 
-    fn poll_all(&self, tasks: &mut BTreeMap<u64, Task>) {
+    fn poll_all(&self, tasks: &mut BTreeMap<u64, Task>, polls: &mut u64) {
         loop {
+            *polls += 1;
+            if *polls > MOST_POLLS {
+                return self.violate(format!("not over after {MOST_POLLS} polls"));
+            }
             let id = {
                 let mut state = self.state();
                 for (id, task) in std::mem::take(&mut state.spawned) {

@@ -66,6 +66,10 @@ fn at(parts: &[&str]) -> String {
 /// A row for each route. A route without one fails `h20_every_route_has_a_row`.
 pub(super) const ROWS: &[(&str, About)] = &[
     (
+        "GET /openapi.json",
+        About::Everybody(|_| Call::get("/openapi.json")),
+    ),
+    (
         "GET /v1/providers",
         About::Everybody(|_| Call::get("/v1/providers")),
     ),

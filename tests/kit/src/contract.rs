@@ -74,10 +74,14 @@ impl Contract {
             kind,
             body,
         } = *answered;
-        let found = self
-            .operations()
-            .find(|(of, pattern, _)| of == method && fits(pattern, path));
-        let Some((_, pattern, operation)) = found else {
+        // As a router does: a path that is spelt out goes before one with parameters.
+        let paths = self.document["paths"].as_object().into_iter().flatten();
+        let paths = paths.filter(|(pattern, _)| fits(pattern, path));
+        let Some((pattern, item)) = paths.min_by_key(|(pattern, _)| pattern.matches('{').count())
+        else {
+            return Ok(());
+        };
+        let Some(operation) = item.get(method.to_lowercase()) else {
             return Ok(());
         };
         let wrong = |what: String| {
