@@ -9,6 +9,7 @@ mod clock;
 mod confirm;
 mod connect;
 mod connect_escrow;
+mod connectors;
 mod corpus;
 mod counts;
 mod disconnect;

@@ -196,6 +196,17 @@ async fn a_flow_costs_what_the_table_says() {
         "create"
     );
 
+    let put = || {
+        Call::put("/v1/connectors/files")
+            .admin_of("acme")
+            .json(&body)
+    };
+    world.send(put()).await.expect_status(201);
+    let created = ["GetItem", "TransactWriteItems", "DeleteItem"];
+    assert_eq!(counted.requests(), created, "create with a chosen id");
+    world.send(put()).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"], "the same again");
+
     let path = format!("/v1/connectors/{connector}");
     world
         .send(Call::get(&path).admin_of("acme"))

@@ -3,6 +3,7 @@
 mod apps;
 mod audit;
 mod connectors;
+mod create;
 mod discovery;
 mod input;
 mod keys;
@@ -63,13 +64,11 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider}", get(providers::view))
-        .route(
-            "/v1/connectors",
-            post(connectors::create).get(connectors::list),
-        )
+        .route("/v1/connectors", post(create::create).get(connectors::list))
         .route(
             "/v1/connectors/{connector_id}",
             get(connectors::view)
+                .put(create::put)
                 .patch(update::update)
                 .delete(connectors::delete),
         )

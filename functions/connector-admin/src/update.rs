@@ -16,7 +16,8 @@ use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 
 use crate::State;
-use crate::connectors::{read, seal_secret};
+use crate::connectors::read;
+use crate::create::seal_secret;
 use crate::discovery;
 use crate::input::{self, ScopesInput};
 use crate::view::{etag, respond_with};
@@ -73,7 +74,7 @@ pub(crate) async fn update(
 
     // Tokens and the secret belong to the client and endpoints they were given for (H-37, H-38).
     if is_other_client(&state, &before, &after)? {
-        if new_secret.is_none() {
+        if before.client_secret.is_some() && new_secret.is_none() {
             return Err(Problem::field(
                 "client_secret",
                 "must be sent again when the client id or an endpoint changes",

@@ -20,7 +20,7 @@ pub(crate) struct ConnectorView<'a> {
     provider: &'a ProviderId,
     kind: ConnectorKind,
     client_id: &'a str,
-    client_secret_set_at: Timestamp,
+    client_secret_set_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_last_four: Option<&'a str>,
     scopes: &'a ScopeList,
@@ -77,14 +77,15 @@ impl HealthView {
 
 impl<'a> ConnectorView<'a> {
     pub(crate) fn of(connector: &'a Connector, public_url: &Url) -> Self {
+        let secret = connector.client_secret.as_ref();
         Self {
             id: &connector.id,
             name: &connector.name,
             provider: &connector.provider,
             kind: connector.kind,
             client_id: &connector.client_id,
-            client_secret_set_at: connector.client_secret.set_at,
-            client_secret_last_four: connector.client_secret.last_four.as_deref(),
+            client_secret_set_at: secret.map(|secret| secret.set_at),
+            client_secret_last_four: secret.and_then(|secret| secret.last_four.as_deref()),
             scopes: &connector.scopes,
             scope_policy: connector.scope_policy,
             config: &connector.config,

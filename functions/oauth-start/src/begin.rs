@@ -65,6 +65,12 @@ pub(crate) async fn begin(
         .await?
         .filter(|connector| connector.serves(&user.app))
         .ok_or_else(Problem::not_found)?;
+    if connector.client_secret.is_none() {
+        return Err(Problem::new(
+            Code::ConnectorIncomplete,
+            "an admin has to give the connector its client secret first",
+        ));
+    }
     let provider =
         catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
             .map_err(|error| {

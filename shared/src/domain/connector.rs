@@ -14,7 +14,8 @@ use super::time::Timestamp;
 pub struct Connector {
     /// The workspace that owns it.
     pub workspace: WorkspaceId,
-    /// Random; part of the connector's own redirect URI (H-06).
+    /// Random, or chosen by the admin; part of the connector's own redirect URI (H-06), and so
+    /// never another workspace's, not even after the connector is gone.
     pub id: ConnectorId,
     /// The name admins and users see.
     pub name: String,
@@ -24,8 +25,9 @@ pub struct Connector {
     pub kind: ConnectorKind,
     /// The OAuth client identifier.
     pub client_id: String,
-    /// The OAuth client secret, sealed.
-    pub client_secret: ClientSecret,
+    /// The OAuth client secret, sealed. A connector can be there before its secret is, so that
+    /// its redirect URI can be registered at the provider first; nobody connects until then.
+    pub client_secret: Option<ClientSecret>,
     /// The scopes a user is asked for.
     pub scopes: ScopeList,
     /// When a change of scopes makes users reconnect.

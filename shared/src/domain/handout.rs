@@ -111,11 +111,11 @@ mod tests {
             provider: ProviderId::parse("custom").unwrap(),
             kind: ConnectorKind::User,
             client_id: "id".into(),
-            client_secret: ClientSecret {
+            client_secret: Some(ClientSecret {
                 sealed: vec![],
                 set_at: AT,
                 last_four: None,
-            },
+            }),
             scopes: scopes(list),
             scope_policy: ScopePolicy::Widening,
             config: BTreeMap::new(),

@@ -70,6 +70,8 @@ macro_rules! codes {
 codes! {
     /// Another account than the connected one.
     AccountMismatch = "account_mismatch", CONFLICT, "Another account is connected";
+    /// Something else has the id.
+    AlreadyExists = "already_exists", CONFLICT, "The id is taken";
     /// The authorization code was not accepted by the provider.
     CodeRefused = "code_refused", BAD_GATEWAY, "The provider did not accept the authorization";
     /// The flow is completed in the other way.
@@ -80,6 +82,8 @@ codes! {
     ConfirmationRequired = "confirmation_required", BAD_REQUEST, "Confirm by name";
     /// Another change was faster.
     Conflict = "conflict", CONFLICT, "Something else changed it";
+    /// The connector has no client secret yet.
+    ConnectorIncomplete = "connector_incomplete", CONFLICT, "The connector is not complete";
     /// An issuer's metadata cannot be read or used.
     DiscoveryFailed = "discovery_failed", BAD_GATEWAY, "The issuer's metadata cannot be used";
     /// A path nothing answers to, or nothing of the caller's.

@@ -54,7 +54,9 @@ pub trait Registry: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connector>, StoreError>;
-    /// Adds a connector and its event in one transaction. `false` when its id is taken.
+    /// Adds a connector and its event, and reserves its id for its workspace for good, in one
+    /// transaction. `false` when the id is taken, be it by a connector of this workspace or by
+    /// another workspace that ever had one of this id: the id is part of a redirect URI.
     async fn add_connector(&self, connector: &Connector, event: &Event)
     -> Result<bool, StoreError>;
     /// Replaces a connector and adds the event in one transaction, unless the stored version

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
 //! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
+//! | registry | `CID#<connector>` | `CID` | whose a connector's id is | – |
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
 //! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
@@ -121,6 +122,11 @@ pub(crate) fn app(of: &WorkspaceId, app: &AppId) -> Key {
 
 pub(crate) fn connector(of: &WorkspaceId, connector: &ConnectorId) -> Key {
     Key::new(workspace(of), format!("{CONNECTORS}{connector}"))
+}
+
+/// Under no workspace: an id is reserved against all others.
+pub(crate) fn reservation(connector: &ConnectorId) -> Key {
+    Key::new(format!("CID#{connector}"), "CID")
 }
 
 /// What the sort keys of a workspace's connectors begin with.

@@ -39,6 +39,8 @@ pub(super) enum About {
     /// A thing that is made where none is: in the caller's own workspace, whoever else has one of
     /// this name.
     Made(Thing, MakeCall, u64),
+    /// A thing whose id is one workspace's for good: to everybody else it is taken.
+    Reserved(Thing, MakeCall),
     /// A list of what is the caller's own.
     Own(MakeCall),
     /// What has happened to what is the caller's own.
@@ -88,6 +90,16 @@ pub(super) const ROWS: &[(&str, About)] = &[
             |it| admin(Call::get(&at(&["connectors", &it.connector]))),
             200,
         ),
+    ),
+    (
+        "PUT /v1/connectors/{connector_id}",
+        About::Reserved(Thing::Connector, |it| {
+            let body = json!({
+                "name": "Mine now", "provider": "google", "client_id": "client",
+                "scopes": ["openid"],
+            });
+            admin(Call::put(&at(&["connectors", &it.connector]))).json(&body)
+        }),
     ),
     (
         "PATCH /v1/connectors/{connector_id}",

@@ -109,11 +109,11 @@ pub(super) fn connector(id: &str) -> Connector {
         provider: ProviderId::parse("google").unwrap(),
         kind: ConnectorKind::User,
         client_id: "client-1".into(),
-        client_secret: ClientSecret {
+        client_secret: Some(ClientSecret {
             sealed: vec![0, 159, 146, 150],
             set_at: at(0),
             last_four: Some("cret".into()),
-        },
+        }),
         scopes: scopes("write read"),
         scope_policy: ScopePolicy::Strict,
         config: BTreeMap::from([("subdomain".into(), "acme".into())]),

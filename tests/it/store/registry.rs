@@ -20,6 +20,8 @@ facts! {
     keys_are_listed_oldest_first_and_by_app
     a_connector_reads_back_as_written
     an_id_is_taken_once
+    h06_of_50_workspaces_that_want_an_id_one_has_it_for_good
+    a_connector_without_a_secret_reads_back
     connectors_come_in_pages_of_their_own_workspace
     a_cursor_that_was_never_given_leads_nowhere
     of_50_edits_of_one_version_one_is_kept_and_told
@@ -172,6 +174,57 @@ async fn an_id_is_taken_once(store: &dyn AnyStore) {
     });
     assert_eq!(won.await, 1);
     assert_eq!(unsent(store).await.len(), 1);
+}
+
+/// H-06, A-01.
+async fn h06_of_50_workspaces_that_want_an_id_one_has_it_for_good(store: &dyn AnyStore) {
+    let of = |n: usize| Connector {
+        workspace: WorkspaceId::parse(format!("w{n}")).unwrap(),
+        ..connector("c1")
+    };
+    let added = super::race(async |n| {
+        let told = event(&format!("e{n}"), at(0));
+        store.add_connector(&of(n), &told).await.unwrap()
+    });
+    let added = added.await;
+    assert_eq!(added.iter().filter(|won| **won).count(), 1);
+    let owner = of(added.iter().position(|won| *won).unwrap());
+    let deleting = Connector {
+        status: ConnectorStatus::Deleting { since: at(5) },
+        version: 2,
+        ..owner.clone()
+    };
+    let noted = entry();
+    let begun = store.begin_connector_deletion(&deleting, 1, at(5), &noted);
+    assert!(begun.await.unwrap());
+    let mut works = Vec::new();
+    for shard in 0..store.shards() {
+        works.extend(store.due_deletions(shard, at(5), 10).await.unwrap());
+    }
+    let (work, workspace, id) = works.pop().unwrap();
+    let told = event("gone", at(6));
+    let gone = store.finish_connector_deletion(&workspace, &id, &work, &told);
+    assert!(gone.await.unwrap());
+
+    let other = Connector {
+        workspace: WorkspaceId::parse("late").unwrap(),
+        ..owner.clone()
+    };
+    let told = event("late", at(7));
+    assert!(!store.add_connector(&other, &told).await.unwrap());
+    let told = event("again", at(7));
+    assert!(store.add_connector(&owner, &told).await.unwrap());
+}
+
+async fn a_connector_without_a_secret_reads_back(store: &dyn AnyStore) {
+    let written = Connector {
+        client_secret: None,
+        ..connector("c1")
+    };
+    let told = event("e", at(0));
+    assert!(store.add_connector(&written, &told).await.unwrap());
+    let found = store.connector(&workspace(), &written.id).await.unwrap();
+    assert_eq!(found, Some(written));
 }
 
 async fn connectors_come_in_pages_of_their_own_workspace(store: &dyn AnyStore) {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::super::items::due::{deletion_work, write_deletion};
 use super::super::items::registry::{
     read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
+    write_reservation,
 };
 use super::super::items::{Reader, value};
 use super::super::schema::{self, CONNECTORS, DueKind, PK, SK, attr, status};
@@ -162,8 +163,21 @@ impl Registry for DynamoStore {
         connector: &Connector,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        self.write_connector(connector, Expression::new().absent(PK), event)
-            .await
+        let table = &self.tables.registry;
+        let of = value::text(connector.workspace.as_str());
+        let own = Expression::new().any_of(|any| any.absent(PK).equals(attr::WORKSPACE, of));
+        let added = self
+            .transaction()
+            .put(
+                table,
+                write_connector(connector),
+                Expression::new().absent(PK),
+            )?
+            .put(table, write_reservation(connector), own)?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(added.is_done())
     }
 
     async fn replace_connector(
@@ -172,8 +186,15 @@ impl Registry for DynamoStore {
         expected_version: u64,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        self.write_connector(connector, is_version(expected_version), event)
-            .await
+        let table = &self.tables.registry;
+        let as_read = is_version(expected_version);
+        let replaced = self
+            .transaction()
+            .put(table, write_connector(connector), as_read)?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(replaced.is_done())
     }
 
     async fn begin_connector_deletion(
@@ -220,23 +241,6 @@ impl Registry for DynamoStore {
             self.delete(&self.tables.due, due).await?;
         }
         Ok(finished.is_done())
-    }
-}
-
-impl DynamoStore {
-    async fn write_connector(
-        &self,
-        connector: &Connector,
-        condition: Expression,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
-        let written = self
-            .transaction()
-            .put(&self.tables.registry, write_connector(connector), condition)?
-            .tell(event)?
-            .commit()
-            .await?;
-        Ok(written.is_done())
     }
 }
 

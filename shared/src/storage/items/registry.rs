@@ -93,7 +93,7 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
     let config = connector.config.iter();
     let config = config.map(|(name, text)| (name.clone(), value::text(text)));
     let apps = connector.allowed_apps.as_ref();
-    let secret = &connector.client_secret;
+    let secret = connector.client_secret.as_ref();
     Writer::new(schema::connector(&connector.workspace, &connector.id))
         .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
         .with(attr::CONNECTOR, value::text(connector.id.as_str()))
@@ -101,11 +101,17 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
         .with(attr::PROVIDER, value::text(connector.provider.as_str()))
         .with(attr::KIND, value::text(kind(connector.kind)))
         .with(attr::CLIENT_ID, value::text(&connector.client_id))
-        .with(attr::SECRET, value::bytes(&secret.sealed))
-        .with(attr::SECRET_SET_AT, value::time(secret.set_at))
+        .with_some(
+            attr::SECRET,
+            secret.map(|secret| value::bytes(&secret.sealed)),
+        )
+        .with_some(
+            attr::SECRET_SET_AT,
+            secret.map(|secret| value::time(secret.set_at)),
+        )
         .with_some(
             attr::SECRET_LAST_FOUR,
-            secret.last_four.as_ref().map(value::text),
+            secret.and_then(|secret| secret.last_four.as_ref().map(value::text)),
         )
         .with(attr::SCOPES, value::scopes(&connector.scopes))
         .with(
@@ -140,11 +146,7 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         provider: item.id(attr::PROVIDER)?,
         kind: item.word(attr::KIND)?,
         client_id: item.text(attr::CLIENT_ID)?.to_owned(),
-        client_secret: ClientSecret {
-            sealed: item.bytes(attr::SECRET)?,
-            set_at: item.time(attr::SECRET_SET_AT)?,
-            last_four: item.maybe_text(attr::SECRET_LAST_FOUR)?.map(str::to_owned),
-        },
+        client_secret: read_client_secret(&item)?,
         scopes: item.scopes(attr::SCOPES)?,
         scope_policy: item.word(attr::SCOPE_POLICY)?,
         config: item.map(attr::CONFIG)?,
@@ -161,6 +163,24 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })
+}
+
+fn read_client_secret(item: &Reader<'_>) -> Result<Option<ClientSecret>, StoreError> {
+    let Some(sealed) = item.maybe_bytes(attr::SECRET)? else {
+        return Ok(None);
+    };
+    Ok(Some(ClientSecret {
+        sealed,
+        set_at: item.time(attr::SECRET_SET_AT)?,
+        last_four: item.maybe_text(attr::SECRET_LAST_FOUR)?.map(str::to_owned),
+    }))
+}
+
+/// Whose an id of a connector is, for good.
+pub(in super::super) fn write_reservation(connector: &Connector) -> Row {
+    Writer::new(schema::reservation(&connector.id))
+        .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
+        .done()
 }
 
 pub(super) fn completion(completion: Completion) -> &'static str {

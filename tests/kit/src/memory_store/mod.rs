@@ -43,6 +43,8 @@ struct State {
     apps: BTreeMap<(WorkspaceId, AppId), App>,
     api_keys: BTreeMap<[u8; 32], ApiKey>,
     connectors: BTreeMap<(WorkspaceId, ConnectorId), Connector>,
+    /// Whose the ids of connectors are, for good.
+    reserved: BTreeMap<ConnectorId, WorkspaceId>,
     sessions: BTreeMap<SessionId, AuthorizationSession>,
     connections: BTreeMap<ConnectionKey, Kept>,
     refreshes: BTreeMap<DueWork, ConnectionKey>,
@@ -180,10 +182,11 @@ impl Registry for MemoryStore {
         event: &Event,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
-        let free = state
-            .connector(&connector.workspace, &connector.id)
-            .is_none();
+        let (workspace, id) = (&connector.workspace, &connector.id);
+        let own = state.reserved.get(id).is_none_or(|of| of == workspace);
+        let free = own && state.connector(workspace, id).is_none();
         if free {
+            state.reserved.insert(id.clone(), workspace.clone());
             state.put_connector(connector);
             state.put_event(event);
         }

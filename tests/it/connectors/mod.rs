@@ -1,0 +1,3 @@
+//! Stories of connectors beyond making and editing one (`admin.rs` has those).
+
+mod chosen_ids;
