@@ -103,6 +103,9 @@ async fn viewers_read_and_change_nothing_and_users_are_no_admins() {
     let changes = [
         Call::post("/v1/connectors").json(&world.connector_body(&["read"])),
         Call::patch(&path).json(&json!({"name": "x"})),
+        Call::put("/v1/connectors/mine").json(&world.connector_body(&["read"])),
+        Call::post(&format!("{path}/disable")),
+        Call::post(&format!("{path}/enable")),
         Call::delete(&format!("{path}?confirm=Files")),
         Call::put("/v1/apps/other").json(&json!({"name": "x", "return_urls": []})),
         Call::post("/v1/apps/shop/keys").json(&json!({"name": "x"})),

@@ -69,7 +69,9 @@ pub(crate) async fn delete(
             &connector,
             &state.public_url,
         )),
-        ConnectorStatus::Enabled => begin_deletion(&state, connector, &admin.origin).await,
+        ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => {
+            begin_deletion(&state, connector, &admin.origin).await
+        }
     }
 }
 
@@ -113,4 +115,9 @@ pub(crate) async fn read(
 ) -> Result<Connector, Problem> {
     let connector = state.registry.connector(&admin.workspace, id).await?;
     connector.ok_or_else(Problem::not_found)
+}
+
+/// A connector that is going away does not change any more.
+pub(crate) fn being_deleted() -> Problem {
+    Problem::new(Code::Conflict, "the connector is being deleted")
 }

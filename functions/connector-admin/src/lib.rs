@@ -8,6 +8,7 @@ mod discovery;
 mod input;
 mod keys;
 mod providers;
+mod switch;
 mod update;
 mod view;
 
@@ -72,6 +73,11 @@ pub fn router(state: State) -> Router {
                 .patch(update::update)
                 .delete(connectors::delete),
         )
+        .route(
+            "/v1/connectors/{connector_id}/disable",
+            post(switch::disable),
+        )
+        .route("/v1/connectors/{connector_id}/enable", post(switch::enable))
         .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))

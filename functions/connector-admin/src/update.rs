@@ -6,7 +6,7 @@ use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
+use shared::domain::connector::{Connector, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
 use shared::domain::secret::Secret;
@@ -16,7 +16,7 @@ use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 
 use crate::State;
-use crate::connectors::read;
+use crate::connectors::{being_deleted, read};
 use crate::create::seal_secret;
 use crate::discovery;
 use crate::input::{self, ScopesInput};
@@ -53,11 +53,8 @@ pub(crate) async fn update(
     admin.may_change_connectors()?;
     let before = read(&state, &admin, &id).await?;
     check_version(&headers, &before)?;
-    if before.status != ConnectorStatus::Enabled {
-        return Err(Problem::new(
-            Code::Conflict,
-            "the connector is being deleted",
-        ));
+    if before.status.is_deleting() {
+        return Err(being_deleted());
     }
     let new_secret = body
         .client_secret

@@ -92,6 +92,7 @@ impl<'a> ConnectorView<'a> {
             allowed_apps: connector.allowed_apps.as_deref(),
             status: match connector.status {
                 ConnectorStatus::Enabled => "enabled",
+                ConnectorStatus::Disabled { .. } => "disabled",
                 ConnectorStatus::Deleting { .. } => "deleting",
             },
             redirect_uri: connector.redirect_uri(public_url),

@@ -190,7 +190,7 @@ async fn delete_connector(
     let now = state.clock.now();
     let settled = match connector.status {
         ConnectorStatus::Deleting { since } => now.since(since) >= INDEX_SETTLES,
-        ConnectorStatus::Enabled => false,
+        ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => false,
     };
     if left || !settled {
         return Ok(false);

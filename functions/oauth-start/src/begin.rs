@@ -63,8 +63,11 @@ pub(crate) async fn begin(
         .registry
         .connector(&user.workspace, &body.connector_id)
         .await?
-        .filter(|connector| connector.serves(&user.app))
+        .filter(|connector| connector.is_for(&user.app))
         .ok_or_else(Problem::not_found)?;
+    if !connector.serves(&user.app) {
+        return Err(Problem::connector_disabled());
+    }
     if connector.client_secret.is_none() {
         return Err(Problem::new(
             Code::ConnectorIncomplete,

@@ -86,6 +86,10 @@ actions! {
     ConnectorDeleted = "connector.deleted";
     /// A connector's deletion was asked for; hand-out has stopped.
     ConnectorDeleting = "connector.deleting";
+    /// A connector was disabled.
+    ConnectorDisabled = "connector.disabled";
+    /// A connector was enabled again.
+    ConnectorEnabled = "connector.enabled";
     /// A connector cannot refresh anything before an admin changes it.
     ConnectorMisconfigured = "connector.misconfigured";
     /// A connector was changed.
@@ -286,6 +290,8 @@ impl AuditEntry {
             Change::Disconnected(_) => Action::Disconnected,
             Change::ConnectorCreated => Action::ConnectorCreated,
             Change::ConnectorUpdated => Action::ConnectorUpdated,
+            Change::ConnectorDisabled => Action::ConnectorDisabled,
+            Change::ConnectorEnabled => Action::ConnectorEnabled,
             Change::ConnectorMisconfigured { .. } => Action::ConnectorMisconfigured,
             Change::ConnectorDeleted => Action::ConnectorDeleted,
             Change::BulkRead { .. } => Action::BulkRead,
@@ -319,6 +325,8 @@ fn concerned(change: &Change) -> Option<&ConnectionRef> {
         | Change::Disconnected(connection) => Some(connection),
         Change::ConnectorCreated
         | Change::ConnectorUpdated
+        | Change::ConnectorDisabled
+        | Change::ConnectorEnabled
         | Change::ConnectorMisconfigured { .. }
         | Change::ConnectorDeleted
         | Change::BulkRead { .. } => None,

@@ -58,13 +58,18 @@ impl Connector {
             .expect("an id is a path segment as it is")
     }
 
-    /// Whether users of `app` may use the connector at all.
-    pub fn serves(&self, app: &AppId) -> bool {
+    /// Whether the connector is there for users of `app`, in use or disabled.
+    pub fn is_for(&self, app: &AppId) -> bool {
         let allowed = self
             .allowed_apps
             .as_ref()
             .is_none_or(|apps| apps.contains(app));
-        allowed && self.status == ConnectorStatus::Enabled
+        allowed && !self.status.is_deleting()
+    }
+
+    /// Whether users of `app` may use the connector now.
+    pub fn serves(&self, app: &AppId) -> bool {
+        self.is_for(app) && self.status == ConnectorStatus::Enabled
     }
 }
 
@@ -103,9 +108,24 @@ pub enum ScopePolicy {
 pub enum ConnectorStatus {
     /// In use.
     Enabled,
+    /// Nobody connects, nothing is handed out or refreshed; what was granted is kept.
+    Disabled {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Hand-out has stopped; grants are being revoked in the background until none is left.
     Deleting {
         /// When the deletion was asked for.
         since: Timestamp,
     },
+}
+
+impl ConnectorStatus {
+    /// Whether the connector is going away.
+    pub fn is_deleting(self) -> bool {
+        match self {
+            Self::Deleting { .. } => true,
+            Self::Enabled | Self::Disabled { .. } => false,
+        }
+    }
 }

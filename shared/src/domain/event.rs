@@ -79,6 +79,12 @@ pub enum Change {
     /// An admin changed a connector.
     #[serde(rename = "connector.updated")]
     ConnectorUpdated,
+    /// An admin disabled a connector.
+    #[serde(rename = "connector.disabled")]
+    ConnectorDisabled,
+    /// An admin enabled a connector again.
+    #[serde(rename = "connector.enabled")]
+    ConnectorEnabled,
     /// A connector cannot refresh anything before an admin changes it. Told once a fault.
     #[serde(rename = "connector.misconfigured")]
     ConnectorMisconfigured {
@@ -130,6 +136,8 @@ impl Change {
             Self::Disconnected(_) => "connection.disconnected",
             Self::ConnectorCreated => "connector.created",
             Self::ConnectorUpdated => "connector.updated",
+            Self::ConnectorDisabled => "connector.disabled",
+            Self::ConnectorEnabled => "connector.enabled",
             Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
             Self::ConnectorDeleted => "connector.deleted",
             Self::BulkRead { .. } => "credential.bulk_read",

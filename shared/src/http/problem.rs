@@ -82,6 +82,8 @@ codes! {
     ConfirmationRequired = "confirmation_required", BAD_REQUEST, "Confirm by name";
     /// Another change was faster.
     Conflict = "conflict", CONFLICT, "Something else changed it";
+    /// An admin has disabled the connector.
+    ConnectorDisabled = "connector_disabled", CONFLICT, "The connector is disabled";
     /// The connector has no client secret yet.
     ConnectorIncomplete = "connector_incomplete", CONFLICT, "The connector is not complete";
     /// An issuer's metadata cannot be read or used.
@@ -162,6 +164,14 @@ impl Problem {
         Self::new(
             Code::NotConnected,
             "the user has not connected an account here",
+        )
+    }
+
+    /// The connector is there, and not in use.
+    pub fn connector_disabled() -> Self {
+        Self::new(
+            Code::ConnectorDisabled,
+            "an admin has disabled the connector; it works again once it is enabled",
         )
     }
 

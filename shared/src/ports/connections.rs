@@ -93,8 +93,9 @@ pub trait Connections: Send + Sync {
 
     /// Stores what a completed flow brought: the connection (replacing the one of generation
     /// `replaces`, or none), its due entry, the event, and the session's move from `Exchanging`
-    /// to `Completed`, in one transaction that fails when the connector is not enabled any more
-    /// (X2) or the connection has changed since it was read. The due entry of the replaced
+    /// to `Completed`, in one transaction that fails when the connector is being deleted
+    /// (X2) or the connection has changed since it was read. A connector that was disabled
+    /// meanwhile takes it: the code is spent, and the grant is of use when it is enabled. The due entry of the replaced
     /// connection goes with it. Written again after a lost answer it is `Connected` once more.
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError>;
 
@@ -204,7 +205,7 @@ pub enum ConnectAnswer {
     Connected,
     /// The connection has changed since it was read: read again and try again.
     Changed,
-    /// The connector is not enabled any more, or was changed to another generation.
+    /// The connector is gone or being deleted, or was changed to another generation.
     ConnectorGone,
     /// The session is not being exchanged any more.
     SessionGone,

@@ -445,6 +445,7 @@ pub(crate) mod status {
     pub(crate) const REVOKING: &str = "revoking";
     pub(crate) const DISCONNECTED: &str = "disconnected";
     pub(crate) const ENABLED: &str = "enabled";
+    pub(crate) const DISABLED: &str = "disabled";
     pub(crate) const DELETING: &str = "deleting";
 }
 

@@ -1,3 +1,4 @@
 //! Stories of connectors beyond making and editing one (`admin.rs` has those).
 
 mod chosen_ids;
+mod disabled;

@@ -124,6 +124,22 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/connectors/{connector_id}/disable",
+        About::Things(
+            &[Thing::Connector],
+            |it| admin(Call::post(&at(&["connectors", &it.connector, "disable"]))),
+            200,
+        ),
+    ),
+    (
+        "POST /v1/connectors/{connector_id}/enable",
+        About::Things(
+            &[Thing::Connector],
+            |it| admin(Call::post(&at(&["connectors", &it.connector, "enable"]))),
+            200,
+        ),
+    ),
+    (
         "GET /v1/connectors/{connector_id}/connections",
         About::Things(
             &[Thing::Connector],

@@ -21,6 +21,7 @@ facts! {
     c07_a_completion_written_again_is_connected_once_more_and_changes_nothing
     c16_of_50_flows_that_connect_one_user_one_is_first
     x02_a_connector_that_is_being_deleted_takes_no_connection
+    a_connector_that_was_disabled_meanwhile_takes_the_connection
     h38_a_connector_of_another_generation_takes_no_connection
     a_session_that_is_not_being_exchanged_brings_no_connection
     a_reconnect_keeps_the_id_and_moves_the_due_entry
@@ -115,6 +116,18 @@ async fn x02_a_connector_that_is_being_deleted_takes_no_connection(store: &dyn A
             .unwrap()
     );
     refused_by_connector(store).await;
+}
+
+/// The code is spent by then.
+async fn a_connector_that_was_disabled_meanwhile_takes_the_connection(store: &dyn AnyStore) {
+    let disabled = Connector {
+        status: ConnectorStatus::Disabled { since: at(1) },
+        ..connector("c1")
+    };
+    let made = event("made", at(0));
+    assert!(store.add_connector(&disabled, &made).await.unwrap());
+    let answer = connect(store, "s1", &connection("u1"), None).await;
+    assert_eq!(answer, ConnectAnswer::Connected);
 }
 
 async fn h38_a_connector_of_another_generation_takes_no_connection(store: &dyn AnyStore) {

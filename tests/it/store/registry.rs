@@ -156,7 +156,11 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
         scope_policy: ScopePolicy::Widening,
         ..connector("c2")
     };
-    for written in [connector("c1"), plain] {
+    let disabled = Connector {
+        status: ConnectorStatus::Disabled { since: at(3) },
+        ..connector("c3")
+    };
+    for written in [connector("c1"), plain, disabled] {
         let told = event(written.id.as_str(), at(0));
         assert!(store.add_connector(&written, &told).await.unwrap());
         let found = store.connector(&workspace(), &written.id).await.unwrap();
@@ -164,7 +168,7 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
         let foreign = store.connector(&other_workspace(), &written.id).await;
         assert_eq!(foreign.unwrap(), None);
     }
-    assert_eq!(unsent(store).await, ["c1", "c2"]);
+    assert_eq!(unsent(store).await, ["c1", "c2", "c3"]);
 }
 
 async fn an_id_is_taken_once(store: &dyn AnyStore) {

@@ -104,7 +104,7 @@ impl Connections for DynamoStore {
             .set(attr::STAGE, value::text(stage::COMPLETED))
             .set(attr::CONNECTION, value::text(new.id.as_str()));
         let usable = Expression::new()
-            .equals(attr::STATUS, value::text(status::ENABLED))
+            .one_of(attr::STATUS, &[status::ENABLED, status::DISABLED])
             .equals(attr::GENERATION, value::number(new.connector_generation));
         let unchanged = match &write.replaces {
             None => Expression::new().absent(PK),

@@ -88,6 +88,7 @@ pub(in super::super) fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
 pub(in super::super) fn write_connector(connector: &Connector) -> Row {
     let (status, since) = match connector.status {
         ConnectorStatus::Enabled => (status::ENABLED, None),
+        ConnectorStatus::Disabled { since } => (status::DISABLED, Some(since)),
         ConnectorStatus::Deleting { since } => (status::DELETING, Some(since)),
     };
     let config = connector.config.iter();
@@ -153,6 +154,9 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         allowed_apps: apps.transpose()?,
         status: match item.text(attr::STATUS)? {
             status::ENABLED => ConnectorStatus::Enabled,
+            status::DISABLED => ConnectorStatus::Disabled {
+                since: item.time(attr::SINCE)?,
+            },
             status::DELETING => ConnectorStatus::Deleting {
                 since: item.time(attr::SINCE)?,
             },

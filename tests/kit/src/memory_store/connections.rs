@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use shared::domain::connection::{
     Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
-use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use shared::domain::refresh_protocol::{FailedAttempt, is_lease_over, may_lease, may_store};
@@ -72,8 +71,7 @@ impl Connections for MemoryStore {
         };
         let connector = state.connector(&new.key.workspace, &new.key.connector);
         if !connector.is_some_and(|connector| {
-            connector.status == ConnectorStatus::Enabled
-                && connector.generation == new.connector_generation
+            !connector.status.is_deleting() && connector.generation == new.connector_generation
         }) {
             return Ok(ConnectAnswer::ConnectorGone);
         }

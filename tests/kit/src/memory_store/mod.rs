@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App, MOST_KEYS};
 use shared::domain::audit::{AuditEntry, AuditId};
 use shared::domain::connection::{Connection, ConnectionKey, Readers};
-use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::connector::Connector;
 use shared::domain::event::Event;
 use shared::domain::health::Health;
 use shared::domain::ids::{
@@ -239,7 +239,7 @@ impl Registry for MemoryStore {
         state.deletions.remove(work);
         let deleting = state
             .connector(workspace, connector)
-            .is_some_and(|kept| kept.status != ConnectorStatus::Enabled);
+            .is_some_and(|kept| kept.status.is_deleting());
         if deleting {
             let at = (workspace.clone(), connector.clone());
             state.connectors.remove(&at);
