@@ -27,6 +27,9 @@ async fn a_created_connector_shows_its_redirect_uri_and_never_its_secret() {
         .expect_status(200);
     let mut expected = created.body.clone();
     expected["health"] = json!({"status": "ok"});
+    expected["connections"] = json!({
+        "connected": 0, "reconnect_required": 0, "disconnecting": 0, "counted_all": true,
+    });
     assert_eq!(viewed.body, expected);
     let listed = world
         .send(Call::get("/v1/connectors").admin_of("acme"))

@@ -212,7 +212,7 @@ async fn a_flow_costs_what_the_table_says() {
         .send(Call::get(&path).admin_of("acme"))
         .await
         .expect_status(200);
-    assert_eq!(counted.requests(), ["GetItem", "Query"], "view");
+    assert_eq!(counted.requests(), ["GetItem", "Query", "Query"], "view");
 
     let begin = json!({"connector_id": connector, "return_url": RETURN});
     let begin = Call::post("/v1/me/connections").user("alice").json(&begin);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
 use shared::domain::audit::AuditEntry;
+use shared::domain::census::Listed;
 use shared::domain::connection::{
     Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -115,6 +116,9 @@ over_the_network! {
         of_connector(
             workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32
         ) -> Page<Connection>;
+        listed(
+            workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32
+        ) -> Page<Listed>;
         by_id(workspace: &WorkspaceId, connector: &ConnectorId, id: &ConnectionId)
             -> Option<Connection>;
         connect(write: &ConnectWrite) -> ConnectAnswer;

@@ -13,6 +13,7 @@ use shared::http::request::{PathIds, Query};
 use shared::http::respond::{self, List};
 
 use crate::State;
+use crate::census;
 use crate::view::{ConnectorView, respond_as, respond_with};
 
 pub(crate) async fn list(
@@ -43,7 +44,10 @@ pub(crate) async fn view(
     let connector = read(&state, &admin, &id).await?;
     let now = state.clock.now();
     let health = state.health.health(&admin.workspace, &id, now).await?;
-    let view = ConnectorView::of(&connector, &state.public_url).doing(&connector, &health, now);
+    let counted = census::count(&state, &connector).await?;
+    let view = ConnectorView::of(&connector, &state.public_url)
+        .doing(&connector, &health, now)
+        .counted(&connector, &counted);
     Ok(respond_as(StatusCode::OK, &connector, &view))
 }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 mod audit;
+mod census;
 mod connectors;
 mod create;
 mod discovery;
@@ -22,7 +23,7 @@ use shared::domain::address::AddressRules;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
+use shared::ports::{Audit, Clock, Connections, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
 
 /// What the routes need.
@@ -30,6 +31,8 @@ use url::Url;
 pub struct State {
     /// Apps, keys, connectors.
     pub registry: Arc<dyn Registry>,
+    /// How connections stand.
+    pub connections: Arc<dyn Connections>,
     /// How connectors are doing.
     pub health: Arc<dyn ConnectorHealth>,
     /// What happened.
@@ -72,6 +75,10 @@ pub fn router(state: State) -> Router {
                 .put(create::put)
                 .patch(update::update)
                 .delete(connectors::delete),
+        )
+        .route(
+            "/v1/connectors/{connector_id}/scope-plan",
+            post(census::scope_plan),
         )
         .route(
             "/v1/connectors/{connector_id}/disable",

@@ -16,11 +16,12 @@ use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 
 use crate::State;
+use crate::census::ScopePlan;
 use crate::connectors::{being_deleted, read};
 use crate::create::seal_secret;
 use crate::discovery;
 use crate::input::{self, ScopesInput};
-use crate::view::{etag, respond_with};
+use crate::view::{ConnectorView, etag, respond_as};
 
 /// What may change. A connector stays with its provider and kind.
 #[derive(Debug, Deserialize)]
@@ -82,6 +83,12 @@ pub(crate) async fn update(
     if let Some(secret) = &new_secret {
         seal_secret(&state, &mut after, secret).await?;
     }
+    // Counted before the change is made, so that whatever is refused has changed nothing.
+    let scopes = |connector: &Connector| (connector.scopes.clone(), connector.scope_policy);
+    let plan = match scopes(&before) == scopes(&after) {
+        true => None,
+        false => Some(ScopePlan::of(&state, &before, &after).await?),
+    };
     let now = after.updated_at;
     let event = connector_event(&*state.entropy, &after, Change::ConnectorUpdated, now);
     let event = event.by(&admin.origin);
@@ -93,7 +100,8 @@ pub(crate) async fn update(
         return Err(changed_meanwhile());
     }
     state.publisher.publish(&event).await;
-    Ok(respond_with(StatusCode::OK, &after, &state.public_url))
+    let view = ConnectorView::of(&after, &state.public_url).planned(plan);
+    Ok(respond_as(StatusCode::OK, &after, &view))
 }
 
 /// Two admins cannot overwrite each other: the version that was read has to be named.

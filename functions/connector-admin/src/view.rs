@@ -13,6 +13,8 @@ use shared::domain::time::Timestamp;
 use shared::http::respond;
 use url::Url;
 
+use crate::census::{Counted, ScopePlan};
+
 #[derive(Debug, Serialize)]
 pub(crate) struct ConnectorView<'a> {
     id: &'a ConnectorId,
@@ -34,6 +36,31 @@ pub(crate) struct ConnectorView<'a> {
     /// Only where one connector is asked for: in a list it would be a read a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     health: Option<HealthView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<ConnectionsView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<DeletionView>,
+    /// Only where scopes were changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope_plan: Option<ScopePlan>,
+}
+
+/// How many connections stand how.
+#[derive(Debug, Serialize)]
+struct ConnectionsView {
+    connected: u64,
+    reconnect_required: u64,
+    disconnecting: u64,
+    counted_all: bool,
+}
+
+/// How far a deletion has come.
+#[derive(Debug, Serialize)]
+struct DeletionView {
+    requested_at: Timestamp,
+    /// Connections whose end is not settled yet.
+    remaining: u64,
+    counted_all: bool,
 }
 
 /// How a connector is doing.
@@ -99,6 +126,9 @@ impl<'a> ConnectorView<'a> {
             created_at: connector.created_at,
             updated_at: connector.updated_at,
             health: None,
+            connections: None,
+            deletion: None,
+            scope_plan: None,
         }
     }
 
@@ -108,6 +138,33 @@ impl<'a> ConnectorView<'a> {
             health: Some(HealthView::of(connector, health, now)),
             ..self
         }
+    }
+
+    /// The same, with its connections, and how far its deletion has come if it is being deleted.
+    pub(crate) fn counted(self, connector: &Connector, counted: &Counted) -> Self {
+        let Counted { census, all } = *counted;
+        Self {
+            connections: Some(ConnectionsView {
+                connected: census.connected,
+                reconnect_required: census.reconnect_required,
+                disconnecting: census.disconnecting,
+                counted_all: all,
+            }),
+            deletion: match connector.status {
+                ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => None,
+                ConnectorStatus::Deleting { since } => Some(DeletionView {
+                    requested_at: since,
+                    remaining: census.all(),
+                    counted_all: all,
+                }),
+            },
+            ..self
+        }
+    }
+
+    /// The same, with what a change of scopes does.
+    pub(crate) fn planned(self, scope_plan: Option<ScopePlan>) -> Self {
+        Self { scope_plan, ..self }
     }
 }
 

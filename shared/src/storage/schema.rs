@@ -69,8 +69,15 @@ pub struct Tables {
 pub const PK: &str = "pk";
 /// Sort key of every table.
 pub const SK: &str = "sk";
-/// The index of connections by connector; keys only.
+/// The index of connections by connector.
 pub const BY_CONNECTOR: &str = "by_connector";
+/// What [`BY_CONNECTOR`] shows besides keys. A refresh writes none of it.
+pub const BY_CONNECTOR_SHOWS: [&str; 4] = [
+    attr::CONNECTOR_GENERATION,
+    attr::CONSENTED_SCOPES,
+    attr::LIFE,
+    attr::REQUESTED_SCOPES,
+];
 /// The index of audit entries by the user concerned; whole entries.
 pub const BY_USER: &str = "by_user";
 /// Partition key of either index.
@@ -367,6 +374,7 @@ pub(crate) mod attr {
         CONNECTOR = "connector";
         CONNECTOR_GENERATION = "connector_generation";
         CONNECTOR_VERSION = "connector_version";
+        CONSENTED_SCOPES = "consented_scopes";
         COOKIE = "cookie";
         CREATED_AT = "created_at";
         CURRENT = "current";
@@ -389,6 +397,7 @@ pub(crate) mod attr {
         LAST_READ_AT = "last_read_at";
         LEASE_OWNER = "lease_owner";
         LEASE_UNTIL = "lease_until";
+        LIFE = "life";
         LOGIN_HINT = "login_hint";
         MALFORMED = "malformed";
         NAME = "name";
@@ -447,6 +456,13 @@ pub(crate) mod status {
     pub(crate) const ENABLED: &str = "enabled";
     pub(crate) const DISABLED: &str = "disabled";
     pub(crate) const DELETING: &str = "deleting";
+}
+
+/// Values of [`attr::LIFE`].
+pub(crate) mod life {
+    pub(crate) const LIVE: &str = "live";
+    pub(crate) const DEAD: &str = "dead";
+    pub(crate) const ENDING: &str = "ending";
 }
 
 /// Values of [`attr::STAGE`].

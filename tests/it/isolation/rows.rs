@@ -124,6 +124,17 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/connectors/{connector_id}/scope-plan",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let post = Call::post(&at(&["connectors", &it.connector, "scope-plan"]));
+                admin(post).json(&json!({"scopes": ["read"]}))
+            },
+            200,
+        ),
+    ),
+    (
         "POST /v1/connectors/{connector_id}/disable",
         About::Things(
             &[Thing::Connector],

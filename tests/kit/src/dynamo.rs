@@ -12,7 +12,9 @@ use aws_sdk_dynamodb::types::{
 use dynoxide::{Database, ImportOptions, server, storage_backend};
 use serde_json::{Value, json};
 use shared::ports::Clock;
-use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{
+    BY_CONNECTOR, BY_CONNECTOR_SHOWS, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL,
+};
 use shared::storage::{DynamoStore, Tables};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -137,14 +139,14 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
             .attribute_definitions(text(PK))
             .attribute_definitions(text(SK));
         let indexes = [
-            (&tables.connections, BY_CONNECTOR, ProjectionType::KeysOnly),
-            (&tables.audit, BY_USER, ProjectionType::All),
+            (&tables.connections, BY_CONNECTOR, &BY_CONNECTOR_SHOWS[..]),
+            (&tables.audit, BY_USER, &[]),
         ];
         for (_, name, shown) in indexes.into_iter().filter(|(of, _, _)| *of == table) {
             let index = GlobalSecondaryIndex::builder()
                 .index_name(name)
                 .set_key_schema(Some(key_schema(GSI_PK, GSI_SK)))
-                .projection(Projection::builder().projection_type(shown).build())
+                .projection(projection(shown))
                 .build()
                 .expect("the index is complete");
             request = request
@@ -174,6 +176,19 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
             .await
             .expect("the TTL can be set");
     }
+}
+
+/// Of these attributes besides keys; of all where none is named.
+fn projection(shown: &[&str]) -> Projection {
+    if shown.is_empty() {
+        let all = Projection::builder().projection_type(ProjectionType::All);
+        return all.build();
+    }
+    let names = shown.iter().map(|name| (*name).to_owned());
+    Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .set_non_key_attributes(Some(names.collect()))
+        .build()
 }
 
 fn key_schema(partition: &str, sort: &str) -> Vec<KeySchemaElement> {

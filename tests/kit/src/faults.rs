@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
 use shared::domain::audit::{AuditEntry, AuditFilter};
+use shared::domain::census::Listed;
 use shared::domain::connection::{
     Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -144,6 +145,8 @@ pass_on! {
     of_user(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> Vec<Connection>;
     of_connector(workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32)
         -> Page<Connection>;
+    listed(workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32)
+        -> Page<Listed>;
     by_id(workspace: &WorkspaceId, connector: &ConnectorId, id: &ConnectionId)
         -> Option<Connection>;
     connect(write: &ConnectWrite) -> ConnectAnswer;

@@ -6,18 +6,19 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::super::items::connection::{
-    outcome_name, read_connection, tombstone_ttl, write_connection, write_readers,
+    outcome_name, read_connection, read_listed, tombstone_ttl, write_connection, write_readers,
 };
 use super::super::items::due::{refresh_work, revocation_work, write_refresh, write_revocation};
 use super::super::items::session::read_session;
 use super::super::items::{Reader, Row, value};
 use super::super::schema::{
-    self, BY_CONNECTOR, DueKind, GSI_PK, GSI_SK, Key, PK, SK, TTL, attr, stage, status,
+    self, BY_CONNECTOR, DueKind, GSI_PK, GSI_SK, Key, PK, SK, TTL, attr, life, stage, status,
 };
 use super::expression::Expression;
 use super::query::{cursor, no_page, one_more, page};
 use super::transaction::Committed;
 use super::{DynamoStore, keys_of, unavailable};
+use crate::domain::census::Listed;
 use crate::domain::connection::{
     Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -60,21 +61,25 @@ impl Connections for DynamoStore {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connection>, StoreError> {
-        let Some(after) = cursor(after, ConnectionId::parse) else {
-            return Ok(no_page());
-        };
-        let mut keys = of_connector(workspace, connector);
-        if let Some(after) = after {
-            keys = keys.more(GSI_SK, value::text(after.as_str()));
-        }
-        let (rows, cut_short) = self.query_index(keys, one_more(limit)).await?;
-        let keys = page(rows, limit, cut_short, |row| {
-            let id = row.get(GSI_SK).and_then(|id| id.as_s().ok());
-            id.cloned().unwrap_or_default()
-        });
+        let index = self.index_page(workspace, connector, after, limit).await?;
         Ok(Page {
-            items: self.hydrate(&keys.items).await?,
-            next: keys.next,
+            items: self.hydrate(&index.items).await?,
+            next: index.next,
+        })
+    }
+
+    async fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Listed>, StoreError> {
+        let index = self.index_page(workspace, connector, after, limit).await?;
+        let items = index.items.iter().map(read_listed);
+        Ok(Page {
+            items: items.collect::<Result<_, _>>()?,
+            next: index.next,
         })
     }
 
@@ -225,7 +230,9 @@ impl Connections for DynamoStore {
                 attr::NEXT_ATTEMPT_AT,
             ]);
         change = match revocation {
-            Some(_) => change.set(attr::STATUS, value::text(status::REVOKING)),
+            Some(_) => change
+                .set(attr::STATUS, value::text(status::REVOKING))
+                .set(attr::LIFE, value::text(life::ENDING)),
             None => settle(change, RevocationOutcome::Unsupported, event.time),
         };
         let mut transaction = self
@@ -303,6 +310,27 @@ impl DynamoStore {
         Some(schema::due(DueKind::Refresh, &work))
     }
 
+    async fn index_page(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Row>, StoreError> {
+        let Some(after) = cursor(after, ConnectionId::parse) else {
+            return Ok(no_page());
+        };
+        let mut keys = of_connector(workspace, connector);
+        if let Some(after) = after {
+            keys = keys.more(GSI_SK, value::text(after.as_str()));
+        }
+        let (rows, cut_short) = self.query_index(keys, one_more(limit)).await?;
+        Ok(page(rows, limit, cut_short, |row| {
+            let id = row.get(GSI_SK).and_then(|id| id.as_s().ok());
+            id.cloned().unwrap_or_default()
+        }))
+    }
+
     async fn query_index(
         &self,
         keys: Expression,
@@ -375,7 +403,7 @@ fn settle(change: Expression, outcome: RevocationOutcome, at: Timestamp) -> Expr
         .set(attr::STATUS, value::text(status::DISCONNECTED))
         .set(attr::OUTCOME, value::text(outcome_name(outcome)))
         .set(TTL, tombstone_ttl(at))
-        .remove(&[GSI_PK, GSI_SK])
+        .remove(&[GSI_PK, GSI_SK, attr::LIFE, attr::CONSENTED_SCOPES])
 }
 
 /// A session is completed by one write only, so one that is completed with this very

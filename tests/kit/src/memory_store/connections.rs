@@ -1,6 +1,7 @@
 //! Connections and their leases.
 
 use async_trait::async_trait;
+use shared::domain::census::{Life, Listed};
 use shared::domain::connection::{
     Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -45,7 +46,24 @@ impl Connections for MemoryStore {
     ) -> Result<Page<Connection>, StoreError> {
         let state = self.state();
         let listed = state.listed(workspace, connector);
+        let listed = listed.map(|kept| &kept.connection);
         Ok(page(listed, |found| found.id.as_str(), after, limit))
+    }
+
+    async fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Listed>, StoreError> {
+        let state = self.state();
+        let listed = state.listed(workspace, connector);
+        let page = page(listed, |kept| kept.connection.id.as_str(), after, limit);
+        Ok(Page {
+            items: page.items.iter().map(Kept::as_listed).collect(),
+            next: page.next,
+        })
     }
 
     async fn by_id(
@@ -56,7 +74,8 @@ impl Connections for MemoryStore {
     ) -> Result<Option<Connection>, StoreError> {
         let state = self.state();
         let mut listed = state.listed(workspace, connector);
-        Ok(listed.find(|found| found.id == *id).cloned())
+        let found = listed.find(|kept| kept.connection.id == *id);
+        Ok(found.map(Kept::as_stored))
     }
 
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError> {
@@ -99,6 +118,7 @@ impl Connections for MemoryStore {
             lease: None,
             last_attempt: None,
             readers: Readers::new(),
+            consented_scopes: new.granted_scopes.clone(),
         };
         state.connections.insert(new.key.clone(), kept);
         if let Some(session) = state.sessions.get_mut(&write.session) {
@@ -315,6 +335,21 @@ impl Kept {
         self.connection.clone()
     }
 
+    fn as_listed(&self) -> Listed {
+        Listed {
+            life: match self.connection.status {
+                ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => Life::Live,
+                ConnectionStatus::ReconnectRequired { .. } => Life::Dead,
+                ConnectionStatus::Revoking { .. } | ConnectionStatus::Disconnected { .. } => {
+                    Life::Ending
+                }
+            },
+            connector_generation: self.connection.connector_generation,
+            requested_scopes: self.connection.requested_scopes.clone(),
+            consented_scopes: self.consented_scopes.clone(),
+        }
+    }
+
     fn is_as_read(&self, read: &Connection) -> bool {
         self.connection.id == read.id && self.connection.generation == read.generation
     }
@@ -346,9 +381,9 @@ impl State {
         &self,
         workspace: &WorkspaceId,
         connector: &ConnectorId,
-    ) -> impl Iterator<Item = &Connection> {
-        let all = self.connections.values().map(|kept| &kept.connection);
-        all.filter(move |found| {
+    ) -> impl Iterator<Item = &Kept> {
+        self.connections.values().filter(move |kept| {
+            let found = &kept.connection;
             (&found.key.workspace, &found.key.connector) == (workspace, connector)
                 && !matches!(found.status, ConnectionStatus::Disconnected { .. })
         })

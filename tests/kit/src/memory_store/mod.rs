@@ -24,6 +24,7 @@ use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
 use shared::domain::rate::Reader;
+use shared::domain::scopes::ScopeList;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
 use shared::ports::{
@@ -61,7 +62,7 @@ struct State {
 }
 
 /// A connection with what the domain does not see of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     connection: Connection,
     lease: Option<Held>,
@@ -69,9 +70,11 @@ struct Kept {
     last_attempt: Option<AttemptId>,
     /// Who has read its token lately.
     readers: Readers,
+    /// What was granted at the last consent.
+    consented_scopes: ScopeList,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     owner: AttemptId,
     until: Timestamp,
