@@ -47,6 +47,10 @@ impl ConnectorClient {
         let credentials = ClientCredentials {
             client_id: connector.client_id.clone(),
             client_secret: keys.open_client_secret(connector, secret)?,
+            previous_secret: match &connector.previous_secret {
+                Some(previous) => Some(keys.open_client_secret(connector, previous)?),
+                None => None,
+            },
         };
         Ok(Self {
             provider,

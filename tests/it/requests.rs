@@ -420,6 +420,31 @@ async fn a_worker_reads_its_shard_and_writes_four_times_a_connection() {
     assert_eq!(reads.len(), expected, "{reads:?}");
 }
 
+#[tokio::test]
+async fn while_there_are_two_secrets_one_write_an_hour_says_which_works() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    for user in ["alice", "bob"] {
+        world.connect(user, &connector).await;
+    }
+    let path = format!("/v1/connectors/{connector}");
+    let rotate = json!({"client_secret": "the-new-secret", "keep_previous_secret": true});
+    let rotate = Call::patch(&path).admin_of("acme").json(&rotate);
+    let rotated = world.send(rotate.header("if-match", "\"1\"")).await;
+    rotated.expect_status(200);
+    world.pass(3600);
+    let writes = async |user: &str| {
+        counted.requests();
+        world.token(user, &connector).await;
+        let requests = counted.requests();
+        requests.iter().filter(|it| *it == "UpdateItem").count()
+    };
+    // Lease, store, and the two notes of a reading.
+    assert_eq!(writes("alice").await, 4 + 1);
+    assert_eq!(writes("bob").await, 4);
+}
+
 /// The size by which DynamoDB counts units: of names and values, lists and maps with an overhead.
 fn size(row: &HashMap<String, AttributeValue>) -> usize {
     fn of(value: &AttributeValue) -> usize {

@@ -236,6 +236,7 @@ pub(super) fn connector(
             set_at: now,
             last_four: None,
         }),
+        previous_secret: None,
         id,
         scopes: ScopeList::parse(["read"]).expect("a scope"),
         scope_policy: ScopePolicy::Widening,

@@ -178,6 +178,9 @@ over_the_network! {
         ) -> bool;
         close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
             -> bool;
+        secret_worked(
+            workspace: &WorkspaceId, connector: &ConnectorId, set_at: Timestamp, now: Timestamp
+        ) -> ();
     }
     ours {}
     at_once {}

@@ -71,11 +71,7 @@ pub(crate) struct ScopePlan {
 
 impl ScopePlan {
     /// What becomes of the connections when `before` becomes `after`.
-    pub(crate) async fn of(
-        state: &State,
-        before: &Connector,
-        after: &Connector,
-    ) -> Result<Self, Problem> {
+    async fn of(state: &State, before: &Connector, after: &Connector) -> Result<Self, Problem> {
         let counted = count(state, after).await?;
         Ok(Self {
             keep: counted.census.connected,
@@ -84,6 +80,19 @@ impl ScopePlan {
             added: after.scopes.missing_from(&before.scopes),
             removed: before.scopes.missing_from(&after.scopes),
         })
+    }
+
+    /// The plan of an edit; `None` of one that leaves the scopes as they are.
+    pub(crate) async fn of_edit(
+        state: &State,
+        before: &Connector,
+        after: &Connector,
+    ) -> Result<Option<Self>, Problem> {
+        let as_before = before.scopes == after.scopes && before.scope_policy == after.scope_policy;
+        if as_before {
+            return Ok(None);
+        }
+        Self::of(state, before, after).await.map(Some)
     }
 }
 

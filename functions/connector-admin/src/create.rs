@@ -108,6 +108,7 @@ impl Wanted {
             kind: body.kind.unwrap_or(ConnectorKind::User),
             client_id: input::client_id(&body.client_id)?,
             client_secret: None,
+            previous_secret: None,
             scopes: body.scopes.checked()?,
             scope_policy: body.scope_policy,
             config: BTreeMap::new(),
@@ -171,6 +172,7 @@ async fn repeated(
 ) -> Result<Response, Problem> {
     let as_asked = Connector {
         client_secret: standing.client_secret.clone(),
+        previous_secret: standing.previous_secret.clone(),
         status: standing.status,
         generation: standing.generation,
         version: standing.version,

@@ -6,7 +6,7 @@ use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use shared::domain::connector::{Connector, ScopePolicy};
+use shared::domain::connector::{ClientSecret, Connector, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
 use shared::domain::secret::Secret;
@@ -30,6 +30,12 @@ pub(crate) struct Update {
     name: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    /// With `client_secret`: the one it replaces stays live beside it.
+    #[serde(default)]
+    keep_previous_secret: bool,
+    /// Only null, which drops it.
+    #[serde(default, deserialize_with = "present")]
+    previous_secret: Option<Option<Secret>>,
     scopes: Option<ScopesInput>,
     scope_policy: Option<ScopePolicy>,
     config: Option<BTreeMap<String, String>>,
@@ -38,10 +44,50 @@ pub(crate) struct Update {
     allowed_apps: Option<Option<Vec<AppId>>>,
 }
 
-fn present<'de, D: Deserializer<'de>>(
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Option<Vec<AppId>>>, D::Error> {
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// What happens to the secret that is live beside the current one, or was the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Previous {
+    /// It stays as it is, unless the current one is replaced.
+    Stays,
+    /// The one that is replaced takes its place.
+    Replaced,
+    /// There is none any more.
+    Dropped,
+}
+
+impl Previous {
+    fn of(body: &Update) -> Result<Self, Problem> {
+        let only = |field: &str, rule: &str| Err(Problem::field(field, rule));
+        match (body.keep_previous_secret, &body.previous_secret) {
+            (_, Some(Some(_))) => only("previous_secret", "can be null alone, which drops it"),
+            (true, Some(None)) => only("previous_secret", "cannot be kept and dropped"),
+            (true, None) if body.client_secret.is_none() => {
+                only("keep_previous_secret", "goes with a new client_secret")
+            }
+            (true, None) => Ok(Self::Replaced),
+            (false, Some(None)) => Ok(Self::Dropped),
+            (false, None) => Ok(Self::Stays),
+        }
+    }
+
+    /// The secret that is live beside the current one when `before` has become `after`.
+    fn secret(self, before: &Connector, after: &Connector) -> Option<ClientSecret> {
+        match self {
+            Self::Replaced => before.client_secret.clone(),
+            Self::Dropped => None,
+            Self::Stays => before
+                .previous_secret
+                .clone()
+                .filter(|_| after.client_secret == before.client_secret)
+                .filter(|_| after.generation == before.generation),
+        }
+    }
 }
 
 pub(crate) async fn update(
@@ -62,6 +108,7 @@ pub(crate) async fn update(
         .as_ref()
         .map(input::client_secret)
         .transpose()?;
+    let previous = Previous::of(&body)?;
     let config = body.config.clone();
     let mut after = edited(&before, body)?;
     if let Some(config) = config {
@@ -78,17 +125,20 @@ pub(crate) async fn update(
                 "must be sent again when the client id or an endpoint changes",
             ));
         }
+        if previous == Previous::Replaced {
+            return Err(Problem::field(
+                "keep_previous_secret",
+                "belongs to the client and the endpoints that you are changing",
+            ));
+        }
         after.generation = before.generation + 1;
     }
     if let Some(secret) = &new_secret {
         seal_secret(&state, &mut after, secret).await?;
     }
+    after.previous_secret = previous.secret(&before, &after);
     // Counted before the change is made, so that whatever is refused has changed nothing.
-    let scopes = |connector: &Connector| (connector.scopes.clone(), connector.scope_policy);
-    let plan = match scopes(&before) == scopes(&after) {
-        true => None,
-        false => Some(ScopePlan::of(&state, &before, &after).await?),
-    };
+    let plan = ScopePlan::of_edit(&state, &before, &after).await?;
     let now = after.updated_at;
     let event = connector_event(&*state.entropy, &after, Change::ConnectorUpdated, now);
     let event = event.by(&admin.origin);

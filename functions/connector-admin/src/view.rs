@@ -25,6 +25,7 @@ pub(crate) struct ConnectorView<'a> {
     client_secret_set_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_last_four: Option<&'a str>,
+    client_secrets: Vec<SecretView<'a>>,
     scopes: &'a ScopeList,
     scope_policy: ScopePolicy,
     config: &'a BTreeMap<String, String>,
@@ -61,6 +62,37 @@ struct DeletionView {
     /// Connections whose end is not settled yet.
     remaining: u64,
     counted_all: bool,
+}
+
+/// One of a connector's live secrets.
+#[derive(Debug, Serialize)]
+struct SecretView<'a> {
+    role: &'static str,
+    set_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_four: Option<&'a str>,
+    /// When its provider was last seen to accept it. Noted while there are two, to tell when the
+    /// previous one can go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_worked_at: Option<Timestamp>,
+}
+
+impl<'a> SecretView<'a> {
+    fn all(connector: &'a Connector) -> Vec<Self> {
+        let current = connector.client_secret.as_ref();
+        let previous = connector.previous_secret.as_ref();
+        let all = [("current", current), ("previous", previous)];
+        let live = all
+            .into_iter()
+            .filter_map(|(role, secret)| Some((role, secret?)));
+        live.map(|(role, secret)| Self {
+            role,
+            set_at: secret.set_at,
+            last_four: secret.last_four.as_deref(),
+            last_worked_at: None,
+        })
+        .collect()
+    }
 }
 
 /// How a connector is doing.
@@ -113,6 +145,7 @@ impl<'a> ConnectorView<'a> {
             client_id: &connector.client_id,
             client_secret_set_at: secret.map(|secret| secret.set_at),
             client_secret_last_four: secret.and_then(|secret| secret.last_four.as_deref()),
+            client_secrets: SecretView::all(connector),
             scopes: &connector.scopes,
             scope_policy: connector.scope_policy,
             config: &connector.config,
@@ -133,7 +166,10 @@ impl<'a> ConnectorView<'a> {
     }
 
     /// The same, with how the connector is doing.
-    pub(crate) fn doing(self, connector: &Connector, health: &Health, now: Timestamp) -> Self {
+    pub(crate) fn doing(mut self, connector: &Connector, health: &Health, now: Timestamp) -> Self {
+        for secret in &mut self.client_secrets {
+            secret.last_worked_at = health.secrets.get(&secret.set_at).copied();
+        }
         Self {
             health: Some(HealthView::of(connector, health, now)),
             ..self

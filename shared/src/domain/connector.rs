@@ -28,6 +28,9 @@ pub struct Connector {
     /// The OAuth client secret, sealed. A connector can be there before its secret is, so that
     /// its redirect URI can be registered at the provider first; nobody connects until then.
     pub client_secret: Option<ClientSecret>,
+    /// The secret it replaces, while that is still tried where the current one is refused. Of the
+    /// same generation, so it goes to the same client and endpoints (H-37).
+    pub previous_secret: Option<ClientSecret>,
     /// The scopes a user is asked for.
     pub scopes: ScopeList,
     /// When a change of scopes makes users reconnect.

@@ -144,6 +144,7 @@ mod tests {
                 set_at: AT,
                 last_four: None,
             }),
+            previous_secret: None,
             scopes: scopes(list),
             scope_policy: ScopePolicy::Widening,
             config: BTreeMap::new(),

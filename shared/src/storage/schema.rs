@@ -18,6 +18,7 @@
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
+//! | due | `HEALTH#<workspace>#<connector>` | `SECRET#<set at>` | when a client secret was last accepted | TTL, after 90 days |
 //! | due | `RATE#K#<hash of an API key, hex>` | `<minute>` | how many tokens it has read | TTL, after ten minutes |
 //! | due | `RATE#W#<workspace>` | `<minute>` | the same of a workspace | TTL, after ten minutes |
 //! | due | `RATE#C#<key id>` | `<hour>` | how many connections an API key has read | TTL, after two days |
@@ -95,6 +96,9 @@ pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
 /// connector's only one, goes without a refresh, so that a lasting fault is told once.
 pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long it is remembered when a client secret was last accepted.
+pub const SECRET_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long the reads of a minute are kept after it began.
 pub const READS_LIFETIME: Duration = Duration::from_secs(600);
@@ -298,6 +302,21 @@ pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
     Key::new(health(workspace, connector), BREAKER)
 }
 
+/// What the sort keys of a connector's client secrets begin with. They sort after every minute, so
+/// that the query that reads the breaker reads them too.
+pub(crate) const SECRETS: &str = "SECRET#";
+
+pub(crate) fn client_secret(
+    workspace: &WorkspaceId,
+    connector: &ConnectorId,
+    set_at: Timestamp,
+) -> Key {
+    Key::new(
+        health(workspace, connector),
+        format!("{SECRETS}{}", due_instant(set_at)),
+    )
+}
+
 pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
     Key::new(health(workspace, connector), counted_key(minute))
 }
@@ -409,6 +428,9 @@ pub(crate) mod attr {
         OPEN_UNTIL = "open_until";
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
+        PREVIOUS_SECRET = "previous_secret";
+        PREVIOUS_SECRET_LAST_FOUR = "previous_secret_last_four";
+        PREVIOUS_SECRET_SET_AT = "previous_secret_set_at";
         PROVIDER = "provider";
         READERS = "readers";
         READS = "reads";

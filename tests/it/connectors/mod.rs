@@ -3,3 +3,4 @@
 mod chosen_ids;
 mod counts;
 mod disabled;
+mod secrets;

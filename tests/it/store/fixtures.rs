@@ -114,6 +114,7 @@ pub(super) fn connector(id: &str) -> Connector {
             set_at: at(0),
             last_four: Some("cret".into()),
         }),
+        previous_secret: None,
         scopes: scopes("write read"),
         scope_policy: ScopePolicy::Strict,
         config: BTreeMap::from([("subdomain".into(), "acme".into())]),

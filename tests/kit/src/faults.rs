@@ -203,6 +203,9 @@ pass_on! {
     ) -> bool;
     close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
         -> bool;
+    secret_worked(
+        workspace: &WorkspaceId, connector: &ConnectorId, set_at: Timestamp, now: Timestamp
+    ) -> ();
 }
 
 pass_on! {

@@ -94,26 +94,15 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
     let config = connector.config.iter();
     let config = config.map(|(name, text)| (name.clone(), value::text(text)));
     let apps = connector.allowed_apps.as_ref();
-    let secret = connector.client_secret.as_ref();
-    Writer::new(schema::connector(&connector.workspace, &connector.id))
+    let item = Writer::new(schema::connector(&connector.workspace, &connector.id));
+    let item = write_client_secret(item, CURRENT, connector.client_secret.as_ref());
+    write_client_secret(item, PREVIOUS, connector.previous_secret.as_ref())
         .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
         .with(attr::CONNECTOR, value::text(connector.id.as_str()))
         .with(attr::NAME, value::text(&connector.name))
         .with(attr::PROVIDER, value::text(connector.provider.as_str()))
         .with(attr::KIND, value::text(kind(connector.kind)))
         .with(attr::CLIENT_ID, value::text(&connector.client_id))
-        .with_some(
-            attr::SECRET,
-            secret.map(|secret| value::bytes(&secret.sealed)),
-        )
-        .with_some(
-            attr::SECRET_SET_AT,
-            secret.map(|secret| value::time(secret.set_at)),
-        )
-        .with_some(
-            attr::SECRET_LAST_FOUR,
-            secret.and_then(|secret| secret.last_four.as_ref().map(value::text)),
-        )
         .with(attr::SCOPES, value::scopes(&connector.scopes))
         .with(
             attr::SCOPE_POLICY,
@@ -147,7 +136,8 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         provider: item.id(attr::PROVIDER)?,
         kind: item.word(attr::KIND)?,
         client_id: item.text(attr::CLIENT_ID)?.to_owned(),
-        client_secret: read_client_secret(&item)?,
+        client_secret: read_client_secret(&item, CURRENT)?,
+        previous_secret: read_client_secret(&item, PREVIOUS)?,
         scopes: item.scopes(attr::SCOPES)?,
         scope_policy: item.word(attr::SCOPE_POLICY)?,
         config: item.map(attr::CONFIG)?,
@@ -169,14 +159,39 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
     })
 }
 
-fn read_client_secret(item: &Reader<'_>) -> Result<Option<ClientSecret>, StoreError> {
-    let Some(sealed) = item.maybe_bytes(attr::SECRET)? else {
+/// Where a client secret stands on its connector: envelope, time and tail.
+type SecretAttributes = [&'static str; 3];
+const CURRENT: SecretAttributes = [attr::SECRET, attr::SECRET_SET_AT, attr::SECRET_LAST_FOUR];
+const PREVIOUS: SecretAttributes = [
+    attr::PREVIOUS_SECRET,
+    attr::PREVIOUS_SECRET_SET_AT,
+    attr::PREVIOUS_SECRET_LAST_FOUR,
+];
+
+fn write_client_secret(
+    item: Writer,
+    [sealed, set_at, last_four]: SecretAttributes,
+    secret: Option<&ClientSecret>,
+) -> Writer {
+    let Some(secret) = secret else {
+        return item;
+    };
+    item.with(sealed, value::bytes(&secret.sealed))
+        .with(set_at, value::time(secret.set_at))
+        .with_some(last_four, secret.last_four.as_ref().map(value::text))
+}
+
+fn read_client_secret(
+    item: &Reader<'_>,
+    [sealed, set_at, last_four]: SecretAttributes,
+) -> Result<Option<ClientSecret>, StoreError> {
+    let Some(sealed) = item.maybe_bytes(sealed)? else {
         return Ok(None);
     };
     Ok(Some(ClientSecret {
         sealed,
-        set_at: item.time(attr::SECRET_SET_AT)?,
-        last_four: item.maybe_text(attr::SECRET_LAST_FOUR)?.map(str::to_owned),
+        set_at: item.time(set_at)?,
+        last_four: item.maybe_text(last_four)?.map(str::to_owned),
     }))
 }
 
