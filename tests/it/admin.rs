@@ -111,6 +111,7 @@ async fn viewers_read_and_change_nothing_and_users_are_no_admins() {
         Call::post(&format!("{path}/enable")),
         Call::delete(&format!("{path}?confirm=Files")),
         Call::put("/v1/apps/other").json(&json!({"name": "x", "return_urls": []})),
+        Call::delete("/v1/apps/shop?confirm=Shop"),
         Call::post("/v1/apps/shop/keys").json(&json!({"name": "x"})),
         Call::delete("/v1/apps/shop/keys/x"),
         Call::delete(&format!("{path}/connections/x")),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api_keys;
+mod app_deletion;
 mod audit;
 mod breakers;
 mod caps;

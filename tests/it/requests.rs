@@ -262,7 +262,11 @@ async fn a_flow_costs_what_the_table_says() {
     );
 
     world.status("alice", &connector).await;
-    assert_eq!(counted.requests(), ["Query", "Query"], "a user's list");
+    assert_eq!(
+        counted.requests(),
+        ["GetItem", "Query", "Query"],
+        "a user's list"
+    );
     let list = format!("/v1/connectors/{connector}/connections");
     world
         .send(Call::get(&list).admin_of("acme"))

@@ -17,7 +17,7 @@ use shared::events::eventbridge::{JOB_SOURCE, detail_type};
 use shared::runtime::config::Config;
 use shared::runtime::telemetry::NAMESPACE;
 use shared::storage::schema::{
-    BY_CONNECTOR, BY_CONNECTOR_SHOWS, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL,
+    APP_PK, BY_APP, BY_CONNECTOR, BY_CONNECTOR_SHOWS, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL,
 };
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
@@ -280,7 +280,14 @@ fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
         format!("RANGE {GSI_SK}"),
         "INCLUDE".into(),
     ];
-    let index = [&index[..], &BY_CONNECTOR_SHOWS.map(str::to_owned)].concat();
+    let by_app = [
+        format!("index {BY_APP}"),
+        format!("HASH {APP_PK}"),
+        format!("RANGE {GSI_SK}"),
+        "KEYS_ONLY".into(),
+    ];
+    let shown = BY_CONNECTOR_SHOWS.map(str::to_owned);
+    let index = [&index[..], &shown, &by_app].concat();
     let by_user = [
         format!("index {BY_USER}"),
         format!("HASH {GSI_PK}"),

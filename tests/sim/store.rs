@@ -19,8 +19,8 @@ use shared::domain::ids::{
 use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork, EscrowWrite,
-    LeaseAnswer, LeaseWrite, Page, RefreshedTokens, Registry, Revocation, StoreError,
+    ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, Doomed, DueTable, DueWork,
+    EscrowWrite, LeaseAnswer, LeaseWrite, Page, RefreshedTokens, Registry, Revocation, StoreError,
 };
 
 use super::faults::StoreFault;
@@ -116,6 +116,9 @@ over_the_network! {
         of_connector(
             workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32
         ) -> Page<Connection>;
+        of_app(workspace: &WorkspaceId, app: &AppId, after: Option<&str>, limit: u32)
+            -> Page<Connection>;
+        count_of_app(workspace: &WorkspaceId, app: &AppId, most: u32) -> (u64, bool);
         listed(
             workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32
         ) -> Page<Listed>;
@@ -154,7 +157,7 @@ over_the_network! {
         postpone_revocation(work: &DueWork, revocation: &Revocation, due_at: Timestamp) -> ();
         remove_revocation(work: &DueWork) -> ();
         due_deletions(shard: u32, now: Timestamp, limit: u32)
-            -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
+            -> Vec<(DueWork, WorkspaceId, Doomed)>;
         add_event(event: &Event) -> ();
         unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
         remove_event(event: &Event) -> ();
@@ -189,7 +192,9 @@ over_the_network! {
 over_the_network! {
     Registry {
         app(workspace: &WorkspaceId, app: &AppId) -> Option<App>;
-        put_app(app: &App, entry: &AuditEntry) -> ();
+        put_app(app: &App, entry: &AuditEntry) -> bool;
+        begin_app_deletion(app: &App, due_at: Timestamp, entry: &AuditEntry) -> bool;
+        finish_app_deletion(app: &App, work: &DueWork, event: &Event) -> bool;
         api_key(hash: &[u8; 32]) -> Option<ApiKey>;
         api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
         add_api_key(key: &ApiKey, entry: &AuditEntry) -> bool;

@@ -53,6 +53,11 @@ pub(crate) async fn mine(
     user: User,
     query: Query,
 ) -> Result<Response, Problem> {
+    // To its users an app that is being deleted is gone.
+    let app = state.registry.app(&user.workspace, &user.app).await?;
+    if app.is_none_or(|app| app.is_deleting()) {
+        return Err(Problem::not_found());
+    }
     list(&state, &user.workspace, &user.app, &user.user, &query).await
 }
 

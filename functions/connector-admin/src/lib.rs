@@ -85,7 +85,10 @@ pub fn router(state: State) -> Router {
             post(switch::disable),
         )
         .route("/v1/connectors/{connector_id}/enable", post(switch::enable))
-        .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
+        .route(
+            "/v1/apps/{app_id}",
+            get(apps::view).put(apps::put).delete(apps::delete),
+        )
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
         .route("/v1/audit", get(audit::list))

@@ -47,6 +47,7 @@ pub(crate) async fn begin(
         .registry
         .app(&user.workspace, &user.app)
         .await?
+        .filter(|app| !app.is_deleting())
         .ok_or_else(|| {
             Problem::new(
                 Code::NotFound,

@@ -94,6 +94,12 @@ pub enum Change {
     /// A connector and everything granted through it are gone.
     #[serde(rename = "connector.deleted")]
     ConnectorDeleted,
+    /// An app and everything its users had granted through it are gone.
+    #[serde(rename = "app.deleted")]
+    AppDeleted {
+        /// The app.
+        app_id: AppId,
+    },
     /// An API key has read more connections within an hour than is usual. Told once a day and key.
     #[serde(rename = "credential.bulk_read")]
     BulkRead {
@@ -140,6 +146,7 @@ impl Change {
             Self::ConnectorEnabled => "connector.enabled",
             Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
             Self::ConnectorDeleted => "connector.deleted",
+            Self::AppDeleted { .. } => "app.deleted",
             Self::BulkRead { .. } => "credential.bulk_read",
         }
     }

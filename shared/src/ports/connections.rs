@@ -83,8 +83,24 @@ pub trait Connections: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connection>, StoreError>;
-    /// The same connections as the index itself lists them, which is a fraction of what it costs
-    /// to read them.
+    /// The connections made in one app that are not yet `Disconnected`, in order of their ids, at
+    /// most `limit` a page. Eventually consistent.
+    async fn of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError>;
+    /// How many [`Connections::of_app`] are, counted to `most`; and whether that is all of them.
+    async fn count_of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        most: u32,
+    ) -> Result<(u64, bool), StoreError>;
+    /// The connections of one connector as the index itself lists them, which is a fraction of what
+    /// it costs to read them.
     async fn listed(
         &self,
         workspace: &WorkspaceId,
@@ -103,8 +119,8 @@ pub trait Connections: Send + Sync {
 
     /// Stores what a completed flow brought: the connection (replacing the one of generation
     /// `replaces`, or none), its due entry, the event, and the session's move from `Exchanging`
-    /// to `Completed`, in one transaction that fails when the connector is being deleted
-    /// (X2) or the connection has changed since it was read. A connector that was disabled
+    /// to `Completed`, in one transaction that fails when the connector or the app
+    /// is being deleted (X2) or the connection has changed since it was read. A connector that was disabled
     /// meanwhile takes it: the code is spent, and the grant is of use when it is enabled. The due entry of the replaced
     /// connection goes with it. Written again after a lost answer it is `Connected` once more.
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError>;
@@ -215,7 +231,8 @@ pub enum ConnectAnswer {
     Connected,
     /// The connection has changed since it was read: read again and try again.
     Changed,
-    /// The connector is gone or being deleted, or was changed to another generation.
+    /// The connector or the app is gone or being deleted, or the connector was changed to another
+    /// generation.
     ConnectorGone,
     /// The session is not being exchanged any more.
     SessionGone,

@@ -2,11 +2,11 @@
 //!
 //! | table | pk | sk | item | leaves by |
 //! | --- | --- | --- | --- | --- |
-//! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
+//! | registry | `W#<workspace>` | `APP#<app>` | an app | deletion |
 //! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
 //! | registry | `CID#<connector>` | `CID` | whose a connector's id is | – |
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
-//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
+//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key; closed by its deletion | deletion of the app |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a user's connection with its lease | TTL, 30 days after a disconnect |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>#<alias>` | the same of another account of the user | the same |
@@ -15,6 +15,7 @@
 //! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
+//! | due | `DELETE#<shard>` | `<due at>#<workspace>#APP#<app>` | an app being deleted | the deletion |
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
@@ -30,6 +31,9 @@
 //!
 //! The index `by_user` of the audit table has `gsi_pk` = `W#<workspace>#U#<user>` and `gsi_sk` = the
 //! entry's id. It is sparse: what concerns no user has neither.
+//!
+//! The index `by_app` of the connections table has `app_pk` = `W#<workspace>#A#<app>` and the same sort
+//! key as `by_connector`.
 //!
 //! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
 //! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
@@ -47,7 +51,7 @@ use crate::domain::ids::{Alias, ApiKeyId, AppId, ConnectorId, SessionId, UserId,
 use crate::domain::rate::Reader;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
-use crate::ports::{DueWork, Revocation};
+use crate::ports::{Doomed, DueWork, Revocation};
 
 /// The names of the six tables.
 #[derive(Clone, Debug)]
@@ -72,6 +76,10 @@ pub const PK: &str = "pk";
 pub const SK: &str = "sk";
 /// The index of connections by connector.
 pub const BY_CONNECTOR: &str = "by_connector";
+/// The index of connections by app; keys only. It shares its sort key with [`BY_CONNECTOR`].
+pub const BY_APP: &str = "by_app";
+/// Partition key of [`BY_APP`].
+pub const APP_PK: &str = "app_pk";
 /// What [`BY_CONNECTOR`] shows besides keys. A refresh writes none of it.
 pub const BY_CONNECTOR_SHOWS: [&str; 4] = [
     attr::CONNECTOR_GENERATION,
@@ -207,6 +215,10 @@ pub(crate) fn by_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> 
     format!("W#{workspace}#C#{connector}")
 }
 
+pub(crate) fn by_app(workspace: &WorkspaceId, app: &AppId) -> String {
+    format!("W#{workspace}#A#{app}")
+}
+
 pub(crate) fn audit(of: &WorkspaceId, id: &AuditId) -> Key {
     Key::new(workspace(of), id.as_str())
 }
@@ -270,17 +282,21 @@ fn due_instant(at: Timestamp) -> String {
     format!("{:015}", at.millis().clamp(0, 999_999_999_999_999))
 }
 
-pub(crate) fn deletion_id(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
-    format!("{workspace}#{connector}")
+pub(crate) fn deletion_id(workspace: &WorkspaceId, what: &Doomed) -> String {
+    match what {
+        Doomed::Connector(connector) => format!("{workspace}#{connector}"),
+        Doomed::App(app) => format!("{workspace}#APP#{app}"),
+    }
 }
 
 /// Reads [`deletion_id`] back.
-pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, ConnectorId)> {
-    let (workspace, connector) = id.split_once('#')?;
-    Some((
-        WorkspaceId::parse(workspace).ok()?,
-        ConnectorId::parse(connector).ok()?,
-    ))
+pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, Doomed)> {
+    let (workspace, what) = id.split_once('#')?;
+    let what = match what.strip_prefix("APP#") {
+        Some(app) => Doomed::App(AppId::parse(app).ok()?),
+        None => Doomed::Connector(ConnectorId::parse(what).ok()?),
+    };
+    Some((WorkspaceId::parse(workspace).ok()?, what))
 }
 
 /// Named by the ciphertext: one connection may have several grants to revoke, and the same one

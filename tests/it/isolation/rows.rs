@@ -195,6 +195,17 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "DELETE /v1/apps/{app_id}",
+        About::Things(
+            &[Thing::App],
+            |it| {
+                let path = at(&["apps", &it.app]);
+                admin(Call::delete(&format!("{path}?confirm=Shop")))
+            },
+            202,
+        ),
+    ),
+    (
         "POST /v1/apps/{app_id}/keys",
         About::Things(
             &[Thing::App],

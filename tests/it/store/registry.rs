@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use shared::domain::app::{ApiKey, App, KeyScope};
+use shared::domain::app::{ApiKey, App, AppStatus, KeyScope};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
+use shared::ports::{Doomed, DueWork};
 
 use super::fixtures::{
     api_key, app, app_id, at, connector, connector_id, entry, event, unsent, workspace,
@@ -27,6 +28,9 @@ facts! {
     of_50_edits_of_one_version_one_is_kept_and_told
     a_deletion_is_begun_by_one_of_50_and_finished_once
     work_on_a_connector_that_is_not_being_deleted_is_dropped
+    an_apps_deletion_takes_its_keys_and_lets_none_be_added
+    an_apps_deletion_is_begun_by_one_of_50_and_finished_once
+    h86_of_50_keys_that_meet_a_deletion_none_is_left
 }
 
 fn other_workspace() -> WorkspaceId {
@@ -205,9 +209,9 @@ async fn h06_of_50_workspaces_that_want_an_id_one_has_it_for_good(store: &dyn An
     for shard in 0..store.shards() {
         works.extend(store.due_deletions(shard, at(5), 10).await.unwrap());
     }
-    let (work, workspace, id) = works.pop().unwrap();
+    let (work, workspace, _) = works.pop().unwrap();
     let told = event("gone", at(6));
-    let gone = store.finish_connector_deletion(&workspace, &id, &work, &told);
+    let gone = store.finish_connector_deletion(&workspace, &owner.id, &work, &told);
     assert!(gone.await.unwrap());
 
     let other = Connector {
@@ -302,11 +306,12 @@ async fn of_50_edits_of_one_version_one_is_kept_and_told(store: &dyn AnyStore) {
     assert!(!absent.unwrap());
 }
 
-async fn deletions(store: &dyn AnyStore, now: i64) -> Vec<shared::ports::DueWork> {
+async fn deletions(store: &dyn AnyStore, now: i64) -> Vec<DueWork> {
     let mut found = Vec::new();
     for shard in 0..store.shards() {
         for (work, of, connector) in store.due_deletions(shard, at(now), 10).await.unwrap() {
-            assert_eq!((of, connector), (workspace(), connector_id("c1")));
+            let c1 = Doomed::Connector(connector_id("c1"));
+            assert_eq!((of, connector), (workspace(), c1));
             found.push(work);
         }
     }
@@ -378,4 +383,95 @@ async fn work_on_a_connector_that_is_not_being_deleted_is_dropped(store: &dyn An
     let found = store.connector(&workspace(), &back.id).await.unwrap();
     assert_eq!(found, Some(back));
     assert!(deletions(store, 1000).await.is_empty());
+}
+
+fn doomed_app() -> App {
+    App {
+        status: AppStatus::Deleting { since: at(5) },
+        updated_at: at(5),
+        ..app()
+    }
+}
+
+async fn begin(store: &dyn AnyStore) -> bool {
+    let (doomed, noted) = (doomed_app(), entry());
+    store
+        .begin_app_deletion(&doomed, at(5), &noted)
+        .await
+        .unwrap()
+}
+
+async fn an_apps_deletion_takes_its_keys_and_lets_none_be_added(store: &dyn AnyStore) {
+    assert!(!begin(store).await, "there is no app");
+    store.put_app(&app(), &entry()).await.unwrap();
+    let keys = [api_key("k1", at(0)), api_key("k2", at(1))];
+    let mut foreign = api_key("foreign", at(1));
+    foreign.app = AppId::parse("other").unwrap();
+    for key in keys.iter().chain([&foreign]) {
+        assert!(store.add_api_key(key, &entry()).await.unwrap());
+    }
+    assert!(begin(store).await);
+    for key in &keys {
+        assert_eq!(store.api_key(&key.hash).await.unwrap(), None);
+    }
+    let left = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert!(left.is_empty());
+    assert!(store.api_key(&foreign.hash).await.unwrap().is_some());
+
+    let late = api_key("late", at(6));
+    assert!(!store.add_api_key(&late, &entry()).await.unwrap());
+    assert_eq!(store.api_key(&late.hash).await.unwrap(), None);
+    assert!(!store.put_app(&app(), &entry()).await.unwrap());
+    let found = store.app(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(found, Some(doomed_app()));
+}
+
+async fn app_deletions(store: &dyn AnyStore) -> Vec<DueWork> {
+    let mut found = Vec::new();
+    for shard in 0..store.shards() {
+        for (work, of, what) in store.due_deletions(shard, at(5), 10).await.unwrap() {
+            assert_eq!((of, what), (workspace(), Doomed::App(app_id())));
+            found.push(work);
+        }
+    }
+    found
+}
+
+async fn an_apps_deletion_is_begun_by_one_of_50_and_finished_once(store: &dyn AnyStore) {
+    store.put_app(&app(), &entry()).await.unwrap();
+    let (doomed, noted) = (doomed_app(), entry());
+    let won = winners(async |_| store.begin_app_deletion(&doomed, at(5), &noted).await);
+    assert_eq!(won.await, 1);
+    let work = app_deletions(store).await.pop().unwrap();
+    let won = winners(async |n| {
+        let told = event(&format!("gone-{n}"), at(6));
+        store.finish_app_deletion(&doomed, &work, &told).await
+    });
+    assert_eq!(won.await, 1);
+    assert_eq!(store.app(&workspace(), &app_id()).await.unwrap(), None);
+    assert!(app_deletions(store).await.is_empty());
+    assert_eq!(unsent(store).await.len(), 1);
+    // Another app may have the name.
+    assert!(store.put_app(&app(), &entry()).await.unwrap());
+    let key = api_key("new", at(7));
+    assert!(store.add_api_key(&key, &entry()).await.unwrap());
+}
+
+async fn h86_of_50_keys_that_meet_a_deletion_none_is_left(store: &dyn AnyStore) {
+    store.put_app(&app(), &entry()).await.unwrap();
+    super::race(async |n| {
+        if n == 25 {
+            begin(store).await;
+            return;
+        }
+        let key = api_key(&format!("k{n}"), at(0));
+        store.add_api_key(&key, &entry()).await.unwrap();
+    })
+    .await;
+    let left = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert!(left.is_empty());
+    for n in 0..50 {
+        let key = api_key(&format!("k{n}"), at(0));
+        assert_eq!(store.api_key(&key.hash).await.unwrap(), None);
+    }
 }

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::super::schema::{self, GSI_PK, GSI_SK, PK, SK, TTL, attr, life, status};
+use super::super::schema::{self, APP_PK, GSI_PK, GSI_SK, PK, SK, TTL, attr, life, status};
 use super::{Reader, Row, Writer, value};
 use crate::domain::census::{Life, Listed};
 use crate::domain::connection::{
@@ -88,6 +88,13 @@ pub(in super::super) fn write_connection(connection: &Connection) -> Row {
                 )),
             )
             .with(GSI_SK, value::text(connection.id.as_str()))
+            .with(
+                APP_PK,
+                value::text(schema::by_app(
+                    &connection.key.workspace,
+                    &connection.key.app,
+                )),
+            )
             .with(attr::LIFE, value::text(life_of(&connection.status)))
             .with(
                 attr::CONSENTED_SCOPES,

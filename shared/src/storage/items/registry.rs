@@ -5,7 +5,7 @@ use url::Url;
 
 use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
-use crate::domain::app::{AccountChange, ApiKey, App, Completion, KeyScope};
+use crate::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, KeyScope};
 use crate::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
@@ -13,6 +13,10 @@ use crate::domain::ids::AppId;
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_app(app: &App) -> Row {
+    let deleting = match app.status {
+        AppStatus::Active => None,
+        AppStatus::Deleting { since } => Some(since),
+    };
     Writer::new(schema::app(&app.workspace, &app.id))
         .with(attr::WORKSPACE, value::text(app.workspace.as_str()))
         .with(attr::APP, value::text(app.id.as_str()))
@@ -29,6 +33,11 @@ pub(in super::super) fn write_app(app: &App) -> Row {
             attr::ACCOUNT_CHANGE,
             value::text(account_change(app.account_change)),
         )
+        .with_some(
+            attr::STATUS,
+            deleting.map(|_| value::text(status::DELETING)),
+        )
+        .with_some(attr::SINCE, deleting.map(value::time))
         .with(attr::CREATED_AT, value::time(app.created_at))
         .with(attr::UPDATED_AT, value::time(app.updated_at))
         .done()
@@ -45,6 +54,13 @@ pub(in super::super) fn read_app(row: &Row) -> Result<App, StoreError> {
         return_urls: urls.collect::<Result<_, _>>().map_err(|_| item.corrupt())?,
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
         account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
+        status: match item.maybe_text(attr::STATUS)? {
+            None => AppStatus::Active,
+            Some(status::DELETING) => AppStatus::Deleting {
+                since: item.time(attr::SINCE)?,
+            },
+            Some(_) => return Err(item.corrupt()),
+        },
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })

@@ -50,6 +50,29 @@ impl Connections for MemoryStore {
         Ok(page(listed, |found| found.id.as_str(), after, limit))
     }
 
+    async fn of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError> {
+        let state = self.state();
+        let of_app = state.of_app(workspace, app);
+        Ok(page(of_app, |found| found.id.as_str(), after, limit))
+    }
+
+    async fn count_of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        most: u32,
+    ) -> Result<(u64, bool), StoreError> {
+        let count = self.state().of_app(workspace, app).count() as u64;
+        let most = u64::from(most);
+        Ok((count.min(most), count <= most))
+    }
+
     async fn listed(
         &self,
         workspace: &WorkspaceId,
@@ -92,6 +115,9 @@ impl Connections for MemoryStore {
         if !connector.is_some_and(|connector| {
             !connector.status.is_deleting() && connector.generation == new.connector_generation
         }) {
+            return Ok(ConnectAnswer::ConnectorGone);
+        }
+        if state.is_deleting(&new.key.workspace, &new.key.app) {
             return Ok(ConnectAnswer::ConnectorGone);
         }
         let standing = state.connections.get(&new.key);
@@ -385,6 +411,14 @@ impl State {
         self.connections.values().filter(move |kept| {
             let found = &kept.connection;
             (&found.key.workspace, &found.key.connector) == (workspace, connector)
+                && !matches!(found.status, ConnectionStatus::Disconnected { .. })
+        })
+    }
+
+    fn of_app(&self, workspace: &WorkspaceId, app: &AppId) -> impl Iterator<Item = &Connection> {
+        let all = self.connections.values().map(|kept| &kept.connection);
+        all.filter(move |found| {
+            (&found.key.workspace, &found.key.app) == (workspace, app)
                 && !matches!(found.status, ConnectionStatus::Disconnected { .. })
         })
     }
