@@ -20,6 +20,9 @@ pub struct ConnectorClient {
 /// Why a connector cannot talk to its provider. Not the fault of anybody who calls.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
+    /// It has no client secret yet.
+    #[error("the connector has no client secret")]
+    NoSecret,
     /// Its client secret does not open.
     #[error("the client secret does not open")]
     Secret(#[from] OpenError),
@@ -39,9 +42,15 @@ impl ConnectorClient {
         rules: AddressRules,
     ) -> Result<Self, Unusable> {
         let provider = catalogue::resolve(&connector.provider, &connector.config, rules)?;
+        let secret = connector.client_secret.as_ref();
+        let secret = secret.ok_or(Unusable::NoSecret)?;
         let credentials = ClientCredentials {
             client_id: connector.client_id.clone(),
-            client_secret: keys.open_client_secret(connector)?,
+            client_secret: keys.open_client_secret(connector, secret)?,
+            previous_secret: match &connector.previous_secret {
+                Some(previous) => Some(keys.open_client_secret(connector, previous)?),
+                None => None,
+            },
         };
         Ok(Self {
             provider,

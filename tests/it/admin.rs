@@ -27,6 +27,9 @@ async fn a_created_connector_shows_its_redirect_uri_and_never_its_secret() {
         .expect_status(200);
     let mut expected = created.body.clone();
     expected["health"] = json!({"status": "ok"});
+    expected["connections"] = json!({
+        "connected": 0, "reconnect_required": 0, "disconnecting": 0, "counted_all": true,
+    });
     assert_eq!(viewed.body, expected);
     let listed = world
         .send(Call::get("/v1/connectors").admin_of("acme"))
@@ -103,8 +106,12 @@ async fn viewers_read_and_change_nothing_and_users_are_no_admins() {
     let changes = [
         Call::post("/v1/connectors").json(&world.connector_body(&["read"])),
         Call::patch(&path).json(&json!({"name": "x"})),
+        Call::put("/v1/connectors/mine").json(&world.connector_body(&["read"])),
+        Call::post(&format!("{path}/disable")),
+        Call::post(&format!("{path}/enable")),
         Call::delete(&format!("{path}?confirm=Files")),
         Call::put("/v1/apps/other").json(&json!({"name": "x", "return_urls": []})),
+        Call::delete("/v1/apps/shop?confirm=Shop"),
         Call::post("/v1/apps/shop/keys").json(&json!({"name": "x"})),
         Call::delete("/v1/apps/shop/keys/x"),
         Call::delete(&format!("{path}/connections/x")),

@@ -103,13 +103,14 @@ async fn h22_a_connector_and_its_secret_are_of_one_workspace() {
     assert_eq!(registry.connector(&globex, &id).await.unwrap(), None);
     let vault = &world.engine.vault;
     let ours = vault.keys(&acme).await.unwrap();
-    assert!(ours.open_client_secret(&connector).is_ok());
+    let secret = connector.client_secret.clone().unwrap();
+    assert!(ours.open_client_secret(&connector, &secret).is_ok());
     let moved = Connector {
         workspace: globex.clone(),
         ..connector
     };
     let theirs = vault.keys(&globex).await.unwrap();
-    assert!(theirs.open_client_secret(&moved).is_err());
+    assert!(theirs.open_client_secret(&moved, &secret).is_err());
 }
 
 /// H-24.

@@ -55,6 +55,7 @@ impl Grant<'_> {
             connection_config: BTreeMap::new(),
             account: None,
             id_token: None,
+            by_previous_secret: false,
         }
     }
 

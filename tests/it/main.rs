@@ -2,6 +2,7 @@
 
 mod admin;
 mod api_keys;
+mod app_deletion;
 mod audit;
 mod breakers;
 mod caps;
@@ -9,6 +10,7 @@ mod clock;
 mod confirm;
 mod connect;
 mod connect_escrow;
+mod connectors;
 mod contract;
 mod corpus;
 mod counts;

@@ -196,12 +196,23 @@ async fn a_flow_costs_what_the_table_says() {
         "create"
     );
 
+    let put = || {
+        Call::put("/v1/connectors/files")
+            .admin_of("acme")
+            .json(&body)
+    };
+    world.send(put()).await.expect_status(201);
+    let created = ["GetItem", "TransactWriteItems", "DeleteItem"];
+    assert_eq!(counted.requests(), created, "create with a chosen id");
+    world.send(put()).await.expect_status(200);
+    assert_eq!(counted.requests(), ["GetItem"], "the same again");
+
     let path = format!("/v1/connectors/{connector}");
     world
         .send(Call::get(&path).admin_of("acme"))
         .await
         .expect_status(200);
-    assert_eq!(counted.requests(), ["GetItem", "Query"], "view");
+    assert_eq!(counted.requests(), ["GetItem", "Query", "Query"], "view");
 
     let begin = json!({"connector_id": connector, "return_url": RETURN});
     let begin = Call::post("/v1/me/connections").user("alice").json(&begin);
@@ -251,7 +262,11 @@ async fn a_flow_costs_what_the_table_says() {
     );
 
     world.status("alice", &connector).await;
-    assert_eq!(counted.requests(), ["Query", "Query"], "a user's list");
+    assert_eq!(
+        counted.requests(),
+        ["GetItem", "Query", "Query"],
+        "a user's list"
+    );
     let list = format!("/v1/connectors/{connector}/connections");
     world
         .send(Call::get(&list).admin_of("acme"))
@@ -407,6 +422,31 @@ async fn a_worker_reads_its_shard_and_writes_four_times_a_connection() {
     // memory by now.
     let expected = 3 * jobs.len() + 2;
     assert_eq!(reads.len(), expected, "{reads:?}");
+}
+
+#[tokio::test]
+async fn while_there_are_two_secrets_one_write_an_hour_says_which_works() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    for user in ["alice", "bob"] {
+        world.connect(user, &connector).await;
+    }
+    let path = format!("/v1/connectors/{connector}");
+    let rotate = json!({"client_secret": "the-new-secret", "keep_previous_secret": true});
+    let rotate = Call::patch(&path).admin_of("acme").json(&rotate);
+    let rotated = world.send(rotate.header("if-match", "\"1\"")).await;
+    rotated.expect_status(200);
+    world.pass(3600);
+    let writes = async |user: &str| {
+        counted.requests();
+        world.token(user, &connector).await;
+        let requests = counted.requests();
+        requests.iter().filter(|it| *it == "UpdateItem").count()
+    };
+    // Lease, store, and the two notes of a reading.
+    assert_eq!(writes("alice").await, 4 + 1);
+    assert_eq!(writes("bob").await, 4);
 }
 
 /// The size by which DynamoDB counts units: of names and values, lists and maps with an overhead.

@@ -107,10 +107,12 @@ fn h50_debug_of_what_holds_a_secret_shows_no_character_of_it() {
         connection_config: BTreeMap::new(),
         account: None,
         id_token: Some(secret()),
+        by_previous_secret: false,
     };
     let client = ClientCredentials {
         client_id: "client".into(),
         client_secret: secret(),
+        previous_secret: None,
     };
     let grant = CodeGrant {
         code: secret(),

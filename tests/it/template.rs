@@ -16,7 +16,9 @@ use shared::domain::refresh_protocol::{RETRY_DELAY, TOKEN_TIMEOUT};
 use shared::events::eventbridge::{JOB_SOURCE, detail_type};
 use shared::runtime::config::Config;
 use shared::runtime::telemetry::NAMESPACE;
-use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{
+    APP_PK, BY_APP, BY_CONNECTOR, BY_CONNECTOR_SHOWS, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL,
+};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 
@@ -252,6 +254,10 @@ fn declared(template: &Template, table: &str) -> Vec<String> {
             parts.push(format!("index {index}"));
         } else if let Some(projection) = member("ProjectionType") {
             parts.push(projection.to_owned());
+            if let Some((_, names)) = line.split_once("NonKeyAttributes: [") {
+                let (names, _) = names.split_once(']').unwrap();
+                parts.extend(names.split(", ").map(str::to_owned));
+            }
         } else if line.starts_with("TimeToLiveSpecification: ") {
             parts.push(format!(
                 "{attribute} {}",
@@ -272,8 +278,16 @@ fn the_tables_keys_index_and_time_to_live_are_the_schemas() {
         format!("index {BY_CONNECTOR}"),
         format!("HASH {GSI_PK}"),
         format!("RANGE {GSI_SK}"),
+        "INCLUDE".into(),
+    ];
+    let by_app = [
+        format!("index {BY_APP}"),
+        format!("HASH {APP_PK}"),
+        format!("RANGE {GSI_SK}"),
         "KEYS_ONLY".into(),
     ];
+    let shown = BY_CONNECTOR_SHOWS.map(str::to_owned);
+    let index = [&index[..], &shown, &by_app].concat();
     let by_user = [
         format!("index {BY_USER}"),
         format!("HASH {GSI_PK}"),
@@ -316,8 +330,10 @@ async fn the_store_is_tested_on_the_templates_tables() {
         for index in table.global_secondary_indexes() {
             parts.push(format!("index {}", index.index_name().unwrap()));
             parts.extend(in_words(index.key_schema()));
-            let projection = index.projection().unwrap().projection_type();
-            parts.push(projection.map(ProjectionType::as_str).unwrap().to_owned());
+            let projection = index.projection().unwrap();
+            let kind = projection.projection_type().map(ProjectionType::as_str);
+            parts.push(kind.unwrap().to_owned());
+            parts.extend_from_slice(projection.non_key_attributes());
         }
         let asked = engine
             .client

@@ -231,11 +231,12 @@ pub(super) fn connector(
         provider: ProviderId::parse("custom").expect("an id"),
         kind: ConnectorKind::User,
         client_id: "client".into(),
-        client_secret: ClientSecret {
+        client_secret: Some(ClientSecret {
             sealed: keys.seal_client_secret(entropy, &id, 1, &secret),
             set_at: now,
             last_four: None,
-        },
+        }),
+        previous_secret: None,
         id,
         scopes: ScopeList::parse(["read"]).expect("a scope"),
         scope_policy: ScopePolicy::Widening,

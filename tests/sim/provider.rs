@@ -211,6 +211,7 @@ impl Grants {
             connection_config: BTreeMap::new(),
             account: None,
             id_token: None,
+            by_previous_secret: false,
         })
     }
 }

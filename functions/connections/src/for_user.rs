@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
-use shared::domain::connector::Connector;
+use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
@@ -28,6 +28,9 @@ struct Item {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReconnectReason>,
+    /// Whatever the status, nothing is handed out before an admin enables it again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    connector_disabled: bool,
     #[serde(flatten)]
     connection: Option<Details>,
 }
@@ -50,6 +53,11 @@ pub(crate) async fn mine(
     user: User,
     query: Query,
 ) -> Result<Response, Problem> {
+    // To its users an app that is being deleted is gone.
+    let app = state.registry.app(&user.workspace, &user.app).await?;
+    if app.is_none_or(|app| app.is_deleting()) {
+        return Err(Problem::not_found());
+    }
     list(&state, &user.workspace, &user.app, &user.user, &query).await
 }
 
@@ -86,7 +94,7 @@ async fn list(
     let items = connectors
         .items
         .iter()
-        .filter(|connector| connector.serves(app))
+        .filter(|connector| connector.is_for(app))
         .map(|connector| item(connector, connections.get(&connector.id), now))
         .collect();
     Ok(respond::json(
@@ -114,6 +122,7 @@ fn item(connector: &Connector, connection: Option<&Connection>, now: Timestamp) 
         provider: connector.provider.clone(),
         status,
         reason,
+        connector_disabled: connector.status != ConnectorStatus::Enabled,
         connection: shown.map(|connection| details(connector, connection)),
     }
 }

@@ -1,18 +1,18 @@
-//! `/v1/apps/{app}`: the apps of a workspace and where their connect flows may end.
+//! `/v1/apps/{app}`: the apps of a workspace, where their connect flows may end, and their own end.
 
 use axum::extract;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::address::AddressRules;
-use shared::domain::app::{AccountChange, App, Completion};
-use shared::domain::audit::{Action, AuditEntry};
+use shared::domain::app::{AccountChange, App, AppStatus, Completion};
+use shared::domain::audit::{Action, AuditEntry, Origin};
 use shared::domain::ids::AppId;
 use shared::domain::time::Timestamp;
 use shared::events::audit_id;
 use shared::http::identity::Admin;
-use shared::http::problem::Problem;
-use shared::http::request::{Json, PathIds};
+use shared::http::problem::{Code, Problem};
+use shared::http::request::{Json, PathIds, Query};
 use shared::http::respond;
 use url::Url;
 
@@ -21,6 +21,8 @@ use crate::input;
 
 const MAX_RETURN_URLS: usize = 20;
 const MAX_URL: usize = 2048;
+/// Connections of an app that is being deleted are counted up to here.
+const MOST_COUNTED: u32 = 10_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,17 @@ struct View<'a> {
     account_change: AccountChange,
     created_at: Timestamp,
     updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<Deletion>,
+}
+
+/// How far an app's deletion has come.
+#[derive(Debug, Serialize)]
+struct Deletion {
+    requested_at: Timestamp,
+    /// Connections whose end is not settled yet.
+    remaining: u64,
+    counted_all: bool,
 }
 
 pub(crate) async fn put(
@@ -58,6 +71,7 @@ pub(crate) async fn put(
         return_urls: return_urls(&body.return_urls, state.address_rules)?,
         completion: body.completion,
         account_change: body.account_change,
+        status: AppStatus::Active,
         created_at: before.as_ref().map_or(now, |before| before.created_at),
         updated_at: now,
         workspace: admin.workspace,
@@ -66,13 +80,15 @@ pub(crate) async fn put(
     let id = audit_id(&*state.entropy, now);
     let entry = AuditEntry::new(id, &app.workspace, &admin.origin, Action::AppChanged);
     let entry = entry.about_app(&app.id);
-    state.registry.put_app(&app, &entry).await?;
+    if !state.registry.put_app(&app, &entry).await? {
+        return Err(Problem::new(Code::Conflict, "the app is being deleted"));
+    }
     let status = if before.is_some() {
         StatusCode::OK
     } else {
         StatusCode::CREATED
     };
-    Ok(respond_with(status, &app))
+    Ok(respond_with(status, &app, None))
 }
 
 pub(crate) async fn view(
@@ -81,7 +97,71 @@ pub(crate) async fn view(
     PathIds(id): PathIds<AppId>,
 ) -> Result<Response, Problem> {
     let app = read(&state, &admin, &id).await?;
-    Ok(respond_with(StatusCode::OK, &app))
+    let deletion = deletion(&state, &app).await?;
+    Ok(respond_with(StatusCode::OK, &app, deletion))
+}
+
+/// The app's keys are gone with the answer, and its users are answered as if it were; the rest is
+/// the background's (see the function `disconnect`).
+pub(crate) async fn delete(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds(id): PathIds<AppId>,
+    query: Query,
+) -> Result<Response, Problem> {
+    admin.may_change()?;
+    let app = read(&state, &admin, &id).await?;
+    if query.get("confirm") != Some(app.name.as_str()) {
+        return Err(Problem::new(
+            Code::ConfirmationRequired,
+            "this disconnects all users of the app; send confirm=<name of the app>",
+        ));
+    }
+    let app = begin_deletion(&state, app, &admin.origin).await?;
+    let deletion = deletion(&state, &app).await?;
+    Ok(respond_with(StatusCode::ACCEPTED, &app, deletion))
+}
+
+/// The app as it is being deleted, by this call or an earlier one.
+async fn begin_deletion(state: &State, app: App, origin: &Origin) -> Result<App, Problem> {
+    if app.is_deleting() {
+        return Ok(app);
+    }
+    let now = state.clock.now();
+    let id = audit_id(&*state.entropy, now);
+    let entry = AuditEntry::new(id, &app.workspace, origin, Action::AppDeleting);
+    let entry = entry.about_app(&app.id);
+    let deleting = App {
+        status: AppStatus::Deleting { since: now },
+        updated_at: now,
+        ..app
+    };
+    let begun = state
+        .registry
+        .begin_app_deletion(&deleting, now, &entry)
+        .await?;
+    if !begun {
+        return Err(Problem::new(
+            Code::Conflict,
+            "the app has just been deleted by another call",
+        ));
+    }
+    Ok(deleting)
+}
+
+async fn deletion(state: &State, app: &App) -> Result<Option<Deletion>, Problem> {
+    let AppStatus::Deleting { since } = app.status else {
+        return Ok(None);
+    };
+    let (remaining, counted_all) = state
+        .connections
+        .count_of_app(&app.workspace, &app.id, MOST_COUNTED)
+        .await?;
+    Ok(Some(Deletion {
+        requested_at: since,
+        remaining,
+        counted_all,
+    }))
 }
 
 /// The app, if it is of the admin's workspace.
@@ -93,7 +173,7 @@ pub(crate) async fn read(state: &State, admin: &Admin, id: &AppId) -> Result<App
         .ok_or_else(Problem::not_found)
 }
 
-fn respond_with(status: StatusCode, app: &App) -> Response {
+fn respond_with(status: StatusCode, app: &App, deletion: Option<Deletion>) -> Response {
     let view = View {
         id: &app.id,
         name: &app.name,
@@ -102,6 +182,7 @@ fn respond_with(status: StatusCode, app: &App) -> Response {
         account_change: app.account_change,
         created_at: app.created_at,
         updated_at: app.updated_at,
+        deletion,
     };
     respond::json(status, &view)
 }

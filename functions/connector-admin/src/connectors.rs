@@ -1,110 +1,20 @@
-//! `/v1/connectors`: create, list, view, delete.
-
-use std::collections::BTreeMap;
+//! `/v1/connectors`: list, view, delete.
 
 use axum::extract;
 use axum::response::Response;
 use http::StatusCode;
-use serde::Deserialize;
-use shared::crypto::hash::random_id;
 use shared::domain::audit::{Action, AuditEntry, Origin};
-use shared::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
-};
-use shared::domain::event::Change;
-use shared::domain::ids::{AppId, ConnectorId, ProviderId};
-use shared::domain::secret::Secret;
-use shared::events::{audit_id, connector_event};
+use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::ids::ConnectorId;
+use shared::events::audit_id;
 use shared::http::identity::Admin;
 use shared::http::problem::{Code, Problem};
-use shared::http::request::{Json, PathIds, Query};
+use shared::http::request::{PathIds, Query};
 use shared::http::respond::{self, List};
 
 use crate::State;
-use crate::discovery;
-use crate::input::{self, ScopesInput};
+use crate::census;
 use crate::view::{ConnectorView, respond_as, respond_with};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Create {
-    name: String,
-    provider: ProviderId,
-    kind: Option<ConnectorKind>,
-    client_id: String,
-    client_secret: Secret,
-    scopes: ScopesInput,
-    #[serde(default)]
-    scope_policy: ScopePolicy,
-    #[serde(default)]
-    config: BTreeMap<String, String>,
-    allowed_apps: Option<Vec<AppId>>,
-}
-
-pub(crate) async fn create(
-    extract::State(state): extract::State<State>,
-    admin: Admin,
-    Json(body): Json<Create>,
-) -> Result<Response, Problem> {
-    admin.may_change_connectors()?;
-    let client_secret = input::client_secret(&body.client_secret)?;
-    let now = state.clock.now();
-    let mut connector = Connector {
-        id: ConnectorId::parse(random_id(&*state.entropy))?,
-        name: input::name(&body.name)?,
-        provider: body.provider,
-        kind: body.kind.unwrap_or(ConnectorKind::User),
-        client_id: input::client_id(&body.client_id)?,
-        client_secret: ClientSecret {
-            sealed: Vec::new(),
-            set_at: now,
-            last_four: None,
-        },
-        scopes: body.scopes.checked()?,
-        scope_policy: body.scope_policy,
-        config: BTreeMap::new(),
-        allowed_apps: body.allowed_apps.map(input::allowed_apps).transpose()?,
-        status: ConnectorStatus::Enabled,
-        generation: 1,
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        workspace: admin.workspace,
-    };
-    connector.config = discovery::complete(&state, &connector.provider, body.config).await?;
-    seal_secret(&state, &mut connector, &client_secret).await?;
-    let event = connector_event(&*state.entropy, &connector, Change::ConnectorCreated, now);
-    let event = event.by(&admin.origin);
-    if !state.registry.add_connector(&connector, &event).await? {
-        return Err(Problem::new(Code::Conflict, "the id is taken; try again"));
-    }
-    state.publisher.publish(&event).await;
-    Ok(respond_with(
-        StatusCode::CREATED,
-        &connector,
-        &state.public_url,
-    ))
-}
-
-/// Seals a new secret under the connector's id and generation.
-pub(crate) async fn seal_secret(
-    state: &State,
-    connector: &mut Connector,
-    secret: &Secret,
-) -> Result<(), Problem> {
-    let keys = state.vault.keys_or_create(&connector.workspace).await?;
-    connector.client_secret = ClientSecret {
-        sealed: keys.seal_client_secret(
-            &*state.entropy,
-            &connector.id,
-            connector.generation,
-            secret,
-        ),
-        set_at: state.clock.now(),
-        last_four: secret.last_four(),
-    };
-    Ok(())
-}
 
 pub(crate) async fn list(
     extract::State(state): extract::State<State>,
@@ -134,7 +44,10 @@ pub(crate) async fn view(
     let connector = read(&state, &admin, &id).await?;
     let now = state.clock.now();
     let health = state.health.health(&admin.workspace, &id, now).await?;
-    let view = ConnectorView::of(&connector, &state.public_url).doing(&connector, &health, now);
+    let counted = census::count(&state, &connector).await?;
+    let view = ConnectorView::of(&connector, &state.public_url)
+        .doing(&connector, &health, now)
+        .counted(&connector, &counted);
     Ok(respond_as(StatusCode::OK, &connector, &view))
 }
 
@@ -160,7 +73,9 @@ pub(crate) async fn delete(
             &connector,
             &state.public_url,
         )),
-        ConnectorStatus::Enabled => begin_deletion(&state, connector, &admin.origin).await,
+        ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => {
+            begin_deletion(&state, connector, &admin.origin).await
+        }
     }
 }
 
@@ -204,4 +119,9 @@ pub(crate) async fn read(
 ) -> Result<Connector, Problem> {
     let connector = state.registry.connector(&admin.workspace, id).await?;
     connector.ok_or_else(Problem::not_found)
+}
+
+/// A connector that is going away does not change any more.
+pub(crate) fn being_deleted() -> Problem {
+    Problem::new(Code::Conflict, "the connector is being deleted")
 }

@@ -58,7 +58,9 @@ pub(crate) async fn create(
     Json(body): Json<Create>,
 ) -> Result<Response, Problem> {
     admin.may_change()?;
-    apps::read(&state, &admin, &app).await?;
+    if apps::read(&state, &admin, &app).await?.is_deleting() {
+        return Err(Problem::new(Code::Conflict, "the app is being deleted"));
+    }
     let secret = random_secret(&*state.entropy);
     let minted = PresentedApiKey::mint(admin.workspace.clone(), app.clone(), &secret);
     let key = ApiKey {

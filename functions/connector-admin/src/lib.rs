@@ -3,12 +3,15 @@
 
 mod apps;
 mod audit;
+mod census;
 mod connectors;
+mod create;
 mod discovery;
 mod document;
 mod input;
 mod keys;
 mod providers;
+mod switch;
 mod update;
 mod view;
 
@@ -22,7 +25,7 @@ use shared::domain::address::AddressRules;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
+use shared::ports::{Audit, Clock, Connections, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
 
 pub use document::OPENAPI;
@@ -32,6 +35,8 @@ pub use document::OPENAPI;
 pub struct State {
     /// Apps, keys, connectors.
     pub registry: Arc<dyn Registry>,
+    /// How connections stand.
+    pub connections: Arc<dyn Connections>,
     /// How connectors are doing.
     pub health: Arc<dyn ConnectorHealth>,
     /// What happened.
@@ -67,17 +72,27 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider}", get(providers::view))
-        .route(
-            "/v1/connectors",
-            post(connectors::create).get(connectors::list),
-        )
+        .route("/v1/connectors", post(create::create).get(connectors::list))
         .route(
             "/v1/connectors/{connector_id}",
             get(connectors::view)
+                .put(create::put)
                 .patch(update::update)
                 .delete(connectors::delete),
         )
-        .route("/v1/apps/{app_id}", get(apps::view).put(apps::put))
+        .route(
+            "/v1/connectors/{connector_id}/scope-plan",
+            post(census::scope_plan),
+        )
+        .route(
+            "/v1/connectors/{connector_id}/disable",
+            post(switch::disable),
+        )
+        .route("/v1/connectors/{connector_id}/enable", post(switch::enable))
+        .route(
+            "/v1/apps/{app_id}",
+            get(apps::view).put(apps::put).delete(apps::delete),
+        )
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
         .route("/v1/audit", get(audit::list))

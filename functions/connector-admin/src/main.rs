@@ -12,6 +12,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = wiring.store();
     let state = State {
         registry: Arc::clone(&store) as _,
+        connections: Arc::clone(&store) as _,
         health: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
         documents: wiring.documents(),

@@ -6,7 +6,7 @@ use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
+use shared::domain::connector::{ClientSecret, Connector, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
 use shared::domain::secret::Secret;
@@ -16,10 +16,12 @@ use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 
 use crate::State;
-use crate::connectors::{read, seal_secret};
+use crate::census::ScopePlan;
+use crate::connectors::{being_deleted, read};
+use crate::create::seal_secret;
 use crate::discovery;
 use crate::input::{self, ScopesInput};
-use crate::view::{etag, respond_with};
+use crate::view::{ConnectorView, etag, respond_as};
 
 /// What may change. A connector stays with its provider and kind.
 #[derive(Debug, Deserialize)]
@@ -28,6 +30,12 @@ pub(crate) struct Update {
     name: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    /// With `client_secret`: the one it replaces stays live beside it.
+    #[serde(default)]
+    keep_previous_secret: bool,
+    /// Only null, which drops it.
+    #[serde(default, deserialize_with = "present")]
+    previous_secret: Option<Option<Secret>>,
     scopes: Option<ScopesInput>,
     scope_policy: Option<ScopePolicy>,
     config: Option<BTreeMap<String, String>>,
@@ -36,10 +44,50 @@ pub(crate) struct Update {
     allowed_apps: Option<Option<Vec<AppId>>>,
 }
 
-fn present<'de, D: Deserializer<'de>>(
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Option<Vec<AppId>>>, D::Error> {
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// What happens to the secret that is live beside the current one, or was the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Previous {
+    /// It stays as it is, unless the current one is replaced.
+    Stays,
+    /// The one that is replaced takes its place.
+    Replaced,
+    /// There is none any more.
+    Dropped,
+}
+
+impl Previous {
+    fn of(body: &Update) -> Result<Self, Problem> {
+        let only = |field: &str, rule: &str| Err(Problem::field(field, rule));
+        match (body.keep_previous_secret, &body.previous_secret) {
+            (_, Some(Some(_))) => only("previous_secret", "can be null alone, which drops it"),
+            (true, Some(None)) => only("previous_secret", "cannot be kept and dropped"),
+            (true, None) if body.client_secret.is_none() => {
+                only("keep_previous_secret", "goes with a new client_secret")
+            }
+            (true, None) => Ok(Self::Replaced),
+            (false, Some(None)) => Ok(Self::Dropped),
+            (false, None) => Ok(Self::Stays),
+        }
+    }
+
+    /// The secret that is live beside the current one when `before` has become `after`.
+    fn secret(self, before: &Connector, after: &Connector) -> Option<ClientSecret> {
+        match self {
+            Self::Replaced => before.client_secret.clone(),
+            Self::Dropped => None,
+            Self::Stays => before
+                .previous_secret
+                .clone()
+                .filter(|_| after.client_secret == before.client_secret)
+                .filter(|_| after.generation == before.generation),
+        }
+    }
 }
 
 pub(crate) async fn update(
@@ -52,17 +100,15 @@ pub(crate) async fn update(
     admin.may_change_connectors()?;
     let before = read(&state, &admin, &id).await?;
     check_version(&headers, &before)?;
-    if before.status != ConnectorStatus::Enabled {
-        return Err(Problem::new(
-            Code::Conflict,
-            "the connector is being deleted",
-        ));
+    if before.status.is_deleting() {
+        return Err(being_deleted());
     }
     let new_secret = body
         .client_secret
         .as_ref()
         .map(input::client_secret)
         .transpose()?;
+    let previous = Previous::of(&body)?;
     let config = body.config.clone();
     let mut after = edited(&before, body)?;
     if let Some(config) = config {
@@ -73,10 +119,16 @@ pub(crate) async fn update(
 
     // Tokens and the secret belong to the client and endpoints they were given for (H-37, H-38).
     if is_other_client(&state, &before, &after)? {
-        if new_secret.is_none() {
+        if before.client_secret.is_some() && new_secret.is_none() {
             return Err(Problem::field(
                 "client_secret",
                 "must be sent again when the client id or an endpoint changes",
+            ));
+        }
+        if previous == Previous::Replaced {
+            return Err(Problem::field(
+                "keep_previous_secret",
+                "belongs to the client and the endpoints that you are changing",
             ));
         }
         after.generation = before.generation + 1;
@@ -84,6 +136,9 @@ pub(crate) async fn update(
     if let Some(secret) = &new_secret {
         seal_secret(&state, &mut after, secret).await?;
     }
+    after.previous_secret = previous.secret(&before, &after);
+    // Counted before the change is made, so that whatever is refused has changed nothing.
+    let plan = ScopePlan::of_edit(&state, &before, &after).await?;
     let now = after.updated_at;
     let event = connector_event(&*state.entropy, &after, Change::ConnectorUpdated, now);
     let event = event.by(&admin.origin);
@@ -95,7 +150,8 @@ pub(crate) async fn update(
         return Err(changed_meanwhile());
     }
     state.publisher.publish(&event).await;
-    Ok(respond_with(StatusCode::OK, &after, &state.public_url))
+    let view = ConnectorView::of(&after, &state.public_url).planned(plan);
+    Ok(respond_as(StatusCode::OK, &after, &view))
 }
 
 /// Two admins cannot overwrite each other: the version that was read has to be named.

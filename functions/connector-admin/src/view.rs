@@ -13,6 +13,8 @@ use shared::domain::time::Timestamp;
 use shared::http::respond;
 use url::Url;
 
+use crate::census::{Counted, ScopePlan};
+
 #[derive(Debug, Serialize)]
 pub(crate) struct ConnectorView<'a> {
     id: &'a ConnectorId,
@@ -20,9 +22,10 @@ pub(crate) struct ConnectorView<'a> {
     provider: &'a ProviderId,
     kind: ConnectorKind,
     client_id: &'a str,
-    client_secret_set_at: Timestamp,
+    client_secret_set_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_last_four: Option<&'a str>,
+    client_secrets: Vec<SecretView<'a>>,
     scopes: &'a ScopeList,
     scope_policy: ScopePolicy,
     config: &'a BTreeMap<String, String>,
@@ -34,6 +37,62 @@ pub(crate) struct ConnectorView<'a> {
     /// Only where one connector is asked for: in a list it would be a read a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     health: Option<HealthView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<ConnectionsView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<DeletionView>,
+    /// Only where scopes were changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope_plan: Option<ScopePlan>,
+}
+
+/// How many connections stand how.
+#[derive(Debug, Serialize)]
+struct ConnectionsView {
+    connected: u64,
+    reconnect_required: u64,
+    disconnecting: u64,
+    counted_all: bool,
+}
+
+/// How far a deletion has come.
+#[derive(Debug, Serialize)]
+struct DeletionView {
+    requested_at: Timestamp,
+    /// Connections whose end is not settled yet.
+    remaining: u64,
+    counted_all: bool,
+}
+
+/// One of a connector's live secrets.
+#[derive(Debug, Serialize)]
+struct SecretView<'a> {
+    role: &'static str,
+    set_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_four: Option<&'a str>,
+    /// When its provider was last seen to accept it. Noted while there are two, to tell when the
+    /// previous one can go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_worked_at: Option<Timestamp>,
+}
+
+impl<'a> SecretView<'a> {
+    fn all(connector: &'a Connector) -> Vec<Self> {
+        let current = connector.client_secret.as_ref();
+        let previous = connector.previous_secret.as_ref();
+        let all = [("current", current), ("previous", previous)];
+        let live = all
+            .into_iter()
+            .filter_map(|(role, secret)| Some((role, secret?)));
+        live.map(|(role, secret)| Self {
+            role,
+            set_at: secret.set_at,
+            last_four: secret.last_four.as_deref(),
+            last_worked_at: None,
+        })
+        .collect()
+    }
 }
 
 /// How a connector is doing.
@@ -77,35 +136,71 @@ impl HealthView {
 
 impl<'a> ConnectorView<'a> {
     pub(crate) fn of(connector: &'a Connector, public_url: &Url) -> Self {
+        let secret = connector.client_secret.as_ref();
         Self {
             id: &connector.id,
             name: &connector.name,
             provider: &connector.provider,
             kind: connector.kind,
             client_id: &connector.client_id,
-            client_secret_set_at: connector.client_secret.set_at,
-            client_secret_last_four: connector.client_secret.last_four.as_deref(),
+            client_secret_set_at: secret.map(|secret| secret.set_at),
+            client_secret_last_four: secret.and_then(|secret| secret.last_four.as_deref()),
+            client_secrets: SecretView::all(connector),
             scopes: &connector.scopes,
             scope_policy: connector.scope_policy,
             config: &connector.config,
             allowed_apps: connector.allowed_apps.as_deref(),
             status: match connector.status {
                 ConnectorStatus::Enabled => "enabled",
+                ConnectorStatus::Disabled { .. } => "disabled",
                 ConnectorStatus::Deleting { .. } => "deleting",
             },
             redirect_uri: connector.redirect_uri(public_url),
             created_at: connector.created_at,
             updated_at: connector.updated_at,
             health: None,
+            connections: None,
+            deletion: None,
+            scope_plan: None,
         }
     }
 
     /// The same, with how the connector is doing.
-    pub(crate) fn doing(self, connector: &Connector, health: &Health, now: Timestamp) -> Self {
+    pub(crate) fn doing(mut self, connector: &Connector, health: &Health, now: Timestamp) -> Self {
+        for secret in &mut self.client_secrets {
+            secret.last_worked_at = health.secrets.get(&secret.set_at).copied();
+        }
         Self {
             health: Some(HealthView::of(connector, health, now)),
             ..self
         }
+    }
+
+    /// The same, with its connections, and how far its deletion has come if it is being deleted.
+    pub(crate) fn counted(self, connector: &Connector, counted: &Counted) -> Self {
+        let Counted { census, all } = *counted;
+        Self {
+            connections: Some(ConnectionsView {
+                connected: census.connected,
+                reconnect_required: census.reconnect_required,
+                disconnecting: census.disconnecting,
+                counted_all: all,
+            }),
+            deletion: match connector.status {
+                ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => None,
+                ConnectorStatus::Deleting { since } => Some(DeletionView {
+                    requested_at: since,
+                    remaining: census.all(),
+                    counted_all: all,
+                }),
+            },
+            ..self
+        }
+    }
+
+    /// The same, with what a change of scopes does.
+    pub(crate) fn planned(self, scope_plan: Option<ScopePlan>) -> Self {
+        Self { scope_plan, ..self }
     }
 }
 

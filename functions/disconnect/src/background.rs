@@ -1,18 +1,20 @@
-//! The scheduled half: revocations that providers did not take at once, and connectors that
-//! are being deleted. Reads what is due and nothing else; the next run is the retry.
+//! The scheduled half: revocations that providers did not take at once, and connectors and apps
+//! that are being deleted. Reads what is due and nothing else; the next run is the retry.
 
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Map, json};
+use shared::domain::app::AppStatus;
 use shared::domain::audit::Origin;
 use shared::domain::connection::Connection;
 use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Change;
-use shared::domain::ids::{ConnectorId, WorkspaceId};
-use shared::events::connector_event;
+use shared::domain::ids::{AppId, ConnectorId, WorkspaceId};
+use shared::domain::session::{CODE_LIFETIME, SESSION_LIFETIME};
+use shared::events::{app_deleted, connector_event};
 use shared::http::problem::Problem;
-use shared::ports::DueWork;
+use shared::ports::{Doomed, DueWork};
 use shared::runtime::lambda::JobReport;
 use shared::runtime::telemetry::Metric;
 
@@ -31,6 +33,10 @@ const SHARDS_AT_ONCE: usize = 8;
 /// A connector is gone no sooner than this after its deletion began: the index of its
 /// connections lags behind the table, and a connect that came just before must be seen.
 const INDEX_SETTLES: Duration = Duration::from_secs(60);
+/// An app is gone no sooner than this after its deletion began: as long as it is there, no flow
+/// that was under way can connect, and after this none is.
+const FLOWS_END: Duration = Duration::from_secs(15 * 60);
+const _: () = assert!(FLOWS_END.as_secs() > SESSION_LIFETIME.as_secs() + CODE_LIFETIME.as_secs());
 
 #[derive(Default)]
 struct Counts {
@@ -38,6 +44,7 @@ struct Counts {
     postponed: u64,
     failed: u64,
     connectors_deleted: u64,
+    apps_deleted: u64,
 }
 
 impl Counts {
@@ -46,6 +53,7 @@ impl Counts {
         self.postponed += other.postponed;
         self.failed += other.failed;
         self.connectors_deleted += other.connectors_deleted;
+        self.apps_deleted += other.apps_deleted;
         self
     }
 }
@@ -57,7 +65,7 @@ pub async fn run(state: &State) -> JobReport {
     let deleted = stream::iter(0..state.due.shards())
         .map(|shard| async move {
             let mut counts = Counts::default();
-            let result = delete_connectors(state, shard, last_start, &mut counts).await;
+            let result = delete(state, shard, last_start, &mut counts).await;
             note(result, shard, counts)
         })
         .buffer_unordered(SHARDS_AT_ONCE)
@@ -80,6 +88,7 @@ pub async fn run(state: &State) -> JobReport {
         "connectors_deleted".into(),
         json!(counts.connectors_deleted),
     );
+    facts.insert("apps_deleted".into(), json!(counts.apps_deleted));
     let pending = Metric {
         name: "revocations_pending",
         unit: "Count",
@@ -142,63 +151,110 @@ async fn revoke_due(
     Ok(())
 }
 
-async fn delete_connectors(
+async fn delete(
     state: &State,
     shard: u32,
     last_start: Duration,
     counts: &mut Counts,
 ) -> Result<(), Problem> {
     let now = state.clock.now();
-    for (work, workspace, connector) in state.due.due_deletions(shard, now, PAGE).await? {
-        if delete_connector(state, &work, &workspace, &connector, last_start).await? {
-            counts.connectors_deleted += 1;
+    for (work, workspace, what) in state.due.due_deletions(shard, now, PAGE).await? {
+        if !is_empty(state, &workspace, &what, last_start).await? {
+            continue;
+        }
+        match &what {
+            Doomed::Connector(id) => {
+                counts.connectors_deleted +=
+                    u64::from(finish_connector(state, &work, &workspace, id).await?);
+            }
+            Doomed::App(id) => {
+                counts.apps_deleted += u64::from(finish_app(state, &work, &workspace, id).await?);
+            }
         }
     }
     Ok(())
 }
 
-/// Disconnects a connector's connections, as many as there is time for. `true` when none was
-/// left and the connector is gone. Resumable at any point: what is disconnected and settled
-/// leaves the index.
-async fn delete_connector(
+/// Disconnects the connections of what is being deleted, as many as there is time for. `true`
+/// when there was none. Resumable at any point: what is disconnected and settled leaves the index.
+async fn is_empty(
     state: &State,
-    work: &DueWork,
     workspace: &WorkspaceId,
-    id: &ConnectorId,
+    what: &Doomed,
     last_start: Duration,
 ) -> Result<bool, Problem> {
-    let mut left = false;
+    let connections = &state.connections;
+    let mut empty = true;
     let mut after: Option<String> = None;
     loop {
         if state.clock.monotonic() >= last_start {
             return Ok(false);
         }
-        let page = state
-            .connections
-            .of_connector(workspace, id, after.as_deref(), PAGE)
-            .await?;
-        left |= !page.items.is_empty();
+        let from = after.as_deref();
+        let page = match what {
+            Doomed::Connector(id) => connections.of_connector(workspace, id, from, PAGE).await?,
+            Doomed::App(id) => connections.of_app(workspace, id, from, PAGE).await?,
+        };
+        empty &= page.items.is_empty();
         disconnect_all(state, page.items).await;
         match page.next {
             Some(next) => after = Some(next),
-            None => break,
+            None => return Ok(empty),
         }
     }
+}
+
+/// `true` when the connector, of which no connection was left, is gone.
+async fn finish_connector(
+    state: &State,
+    work: &DueWork,
+    workspace: &WorkspaceId,
+    id: &ConnectorId,
+) -> Result<bool, Problem> {
     let Some(connector) = state.registry.connector(workspace, id).await? else {
         return Ok(false);
     };
     let now = state.clock.now();
     let settled = match connector.status {
         ConnectorStatus::Deleting { since } => now.since(since) >= INDEX_SETTLES,
-        ConnectorStatus::Enabled => false,
+        ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => false,
     };
-    if left || !settled {
+    if !settled {
         return Ok(false);
     }
     let event = connector_event(&*state.entropy, &connector, Change::ConnectorDeleted, now);
     let gone = state
         .registry
         .finish_connector_deletion(workspace, id, work, &event)
+        .await?;
+    if gone {
+        state.publisher.publish(&event).await;
+    }
+    Ok(gone)
+}
+
+/// `true` when the app, of which no connection was left, is gone.
+async fn finish_app(
+    state: &State,
+    work: &DueWork,
+    workspace: &WorkspaceId,
+    id: &AppId,
+) -> Result<bool, Problem> {
+    let Some(app) = state.registry.app(workspace, id).await? else {
+        return Ok(false);
+    };
+    let now = state.clock.now();
+    let settled = match app.status {
+        AppStatus::Deleting { since } => now.since(since) >= FLOWS_END,
+        AppStatus::Active => false,
+    };
+    if !settled {
+        return Ok(false);
+    }
+    let event = app_deleted(&*state.entropy, &app, now);
+    let gone = state
+        .registry
+        .finish_app_deletion(&app, work, &event)
         .await?;
     if gone {
         state.publisher.publish(&event).await;

@@ -113,7 +113,9 @@ impl Flow {
 
     async fn ask(&self, state: &State) -> Result<Response, Page> {
         let found = connector(state, &self.session).await;
-        let resolved = found.map_err(unavailable)?.and_then(|connector| {
+        let found = found.map_err(unavailable)?;
+        let usable = found.filter(|connector| connector.serves(&self.session.app));
+        let resolved = usable.and_then(|connector| {
             let config = &connector.config;
             let rules = state.address_rules;
             let provider = catalogue::resolve(&connector.provider, config, rules).ok()?;

@@ -175,6 +175,10 @@ async fn prepare(state: &State, session: &AuthorizationSession) -> Result<Redemp
     let connector = connector(state, session)
         .await?
         .ok_or_else(connector_gone)?;
+    if !connector.serves(&session.app) {
+        let disabled = Problem::connector_disabled();
+        return Err(Failed::Over(Ending::ConnectorChanged, disabled));
+    }
     let keys = state.vault.keys(&session.workspace).await?;
     let client =
         ConnectorClient::open(&connector, &keys, state.address_rules).map_err(|error| {
@@ -202,7 +206,7 @@ pub(crate) async fn connector(
         .connector(&session.workspace, &session.connector)
         .await?;
     Ok(found.filter(|connector| {
-        connector.serves(&session.app) && connector.generation == session.connector_generation
+        connector.is_for(&session.app) && connector.generation == session.connector_generation
     }))
 }
 

@@ -47,6 +47,7 @@ pub(crate) async fn begin(
         .registry
         .app(&user.workspace, &user.app)
         .await?
+        .filter(|app| !app.is_deleting())
         .ok_or_else(|| {
             Problem::new(
                 Code::NotFound,
@@ -63,8 +64,17 @@ pub(crate) async fn begin(
         .registry
         .connector(&user.workspace, &body.connector_id)
         .await?
-        .filter(|connector| connector.serves(&user.app))
+        .filter(|connector| connector.is_for(&user.app))
         .ok_or_else(Problem::not_found)?;
+    if !connector.serves(&user.app) {
+        return Err(Problem::connector_disabled());
+    }
+    if connector.client_secret.is_none() {
+        return Err(Problem::new(
+            Code::ConnectorIncomplete,
+            "an admin has to give the connector its client secret first",
+        ));
+    }
     let provider =
         catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
             .map_err(|error| {

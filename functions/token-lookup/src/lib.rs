@@ -115,8 +115,11 @@ async fn token(
 
     let connector = rows
         .connector
-        .filter(|connector| connector.serves(&key.app))
+        .filter(|connector| connector.is_for(&key.app))
         .ok_or_else(Problem::not_connected)?;
+    if !connector.serves(&key.app) {
+        return Err(Problem::connector_disabled());
+    }
     let connection = rows.connection.ok_or_else(Problem::not_connected)?;
     match standing(&connector, &connection, scopes.as_ref()) {
         Standing::Connected => {}

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::envelope::{self, Binding, OpenError, SealingKey};
 use super::key_cache::{Kept, KeyCache, Moment};
 use crate::domain::connection::Connection;
-use crate::domain::connector::Connector;
+use crate::domain::connector::{ClientSecret, Connector};
 use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::secret::{Secret, SecretBytes};
 use crate::domain::token::TokenSet;
@@ -321,13 +321,17 @@ impl WorkspaceKeys {
         self.seal(entropy, binding, secret.expose().as_bytes())
     }
 
-    /// Opens a connector's client secret.
+    /// Opens a client secret of a connector.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open_client_secret(&self, connector: &Connector) -> Result<Secret, OpenError> {
+    pub fn open_client_secret(
+        &self,
+        connector: &Connector,
+        secret: &ClientSecret,
+    ) -> Result<Secret, OpenError> {
         let binding = self.secret_binding(&connector.id, connector.generation);
-        let plain = self.open(binding, &connector.client_secret.sealed)?;
+        let plain = self.open(binding, &secret.sealed)?;
         plain.to_secret().ok_or(OpenError::UnknownFormat)
     }
 

@@ -24,10 +24,24 @@ pub struct App {
     pub completion: Completion,
     /// Whether reconnecting may bring another account.
     pub account_change: AccountChange,
+    /// Whether it is going away.
+    pub status: AppStatus,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// The life cycle of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppStatus {
+    /// Registered.
+    Active,
+    /// Its keys are gone, and its users' connections are being disconnected in the background.
+    Deleting {
+        /// When the deletion was asked for.
+        since: Timestamp,
+    },
 }
 
 /// Who proves that whoever finished a flow is whoever started it (H-01).
@@ -53,6 +67,14 @@ pub enum AccountChange {
 }
 
 impl App {
+    /// Whether it is going away. To its users that is as if it were gone.
+    pub fn is_deleting(&self) -> bool {
+        match self.status {
+            AppStatus::Deleting { .. } => true,
+            AppStatus::Active => false,
+        }
+    }
+
     /// The registered return URL that `wanted` is, character for character.
     pub fn return_url(&self, wanted: &str) -> Option<&Url> {
         self.return_urls.iter().find(|url| url.as_str() == wanted)
@@ -217,6 +239,7 @@ mod tests {
             return_urls: vec![Url::parse("https://ok.example/done").unwrap()],
             completion: Completion::App,
             account_change: AccountChange::Refuse,
+            status: AppStatus::Active,
             created_at: at,
             updated_at: at,
         };

@@ -70,6 +70,10 @@ macro_rules! actions {
 actions! {
     /// An app was registered, or its settings were replaced.
     AppChanged = "app.changed";
+    /// An app is gone, and everything that its users had granted.
+    AppDeleted = "app.deleted";
+    /// An app's deletion was asked for; its keys are gone.
+    AppDeleting = "app.deleting";
     /// Somebody tried to finish a flow that another began.
     UserMismatch = "connect.user_mismatch";
     /// A user connected, for the first time or after a disconnect.
@@ -86,6 +90,10 @@ actions! {
     ConnectorDeleted = "connector.deleted";
     /// A connector's deletion was asked for; hand-out has stopped.
     ConnectorDeleting = "connector.deleting";
+    /// A connector was disabled.
+    ConnectorDisabled = "connector.disabled";
+    /// A connector was enabled again.
+    ConnectorEnabled = "connector.enabled";
     /// A connector cannot refresh anything before an admin changes it.
     ConnectorMisconfigured = "connector.misconfigured";
     /// A connector was changed.
@@ -286,8 +294,11 @@ impl AuditEntry {
             Change::Disconnected(_) => Action::Disconnected,
             Change::ConnectorCreated => Action::ConnectorCreated,
             Change::ConnectorUpdated => Action::ConnectorUpdated,
+            Change::ConnectorDisabled => Action::ConnectorDisabled,
+            Change::ConnectorEnabled => Action::ConnectorEnabled,
             Change::ConnectorMisconfigured { .. } => Action::ConnectorMisconfigured,
             Change::ConnectorDeleted => Action::ConnectorDeleted,
+            Change::AppDeleted { .. } => Action::AppDeleted,
             Change::BulkRead { .. } => Action::BulkRead,
         };
         let id = AuditId::new(event.time, event.id.as_str());
@@ -295,6 +306,9 @@ impl AuditEntry {
         entry.connector = event.connector_id.clone();
         if let Change::BulkRead { app_id, key_id, .. } = &event.change {
             entry = entry.about_key(app_id, key_id);
+        }
+        if let Change::AppDeleted { app_id } = &event.change {
+            entry = entry.about_app(app_id);
         }
         if let Some(connection) = concerned(&event.change) {
             entry.app = Some(connection.app_id.clone());
@@ -319,8 +333,11 @@ fn concerned(change: &Change) -> Option<&ConnectionRef> {
         | Change::Disconnected(connection) => Some(connection),
         Change::ConnectorCreated
         | Change::ConnectorUpdated
+        | Change::ConnectorDisabled
+        | Change::ConnectorEnabled
         | Change::ConnectorMisconfigured { .. }
         | Change::ConnectorDeleted
+        | Change::AppDeleted { .. }
         | Change::BulkRead { .. } => None,
     }
 }

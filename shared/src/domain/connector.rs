@@ -14,7 +14,8 @@ use super::time::Timestamp;
 pub struct Connector {
     /// The workspace that owns it.
     pub workspace: WorkspaceId,
-    /// Random; part of the connector's own redirect URI (H-06).
+    /// Random, or chosen by the admin; part of the connector's own redirect URI (H-06), and so
+    /// never another workspace's, not even after the connector is gone.
     pub id: ConnectorId,
     /// The name admins and users see.
     pub name: String,
@@ -24,8 +25,12 @@ pub struct Connector {
     pub kind: ConnectorKind,
     /// The OAuth client identifier.
     pub client_id: String,
-    /// The OAuth client secret, sealed.
-    pub client_secret: ClientSecret,
+    /// The OAuth client secret, sealed. A connector can be there before its secret is, so that
+    /// its redirect URI can be registered at the provider first; nobody connects until then.
+    pub client_secret: Option<ClientSecret>,
+    /// The secret it replaces, while that is still tried where the current one is refused. Of the
+    /// same generation, so it goes to the same client and endpoints (H-37).
+    pub previous_secret: Option<ClientSecret>,
     /// The scopes a user is asked for.
     pub scopes: ScopeList,
     /// When a change of scopes makes users reconnect.
@@ -56,13 +61,18 @@ impl Connector {
             .expect("an id is a path segment as it is")
     }
 
-    /// Whether users of `app` may use the connector at all.
-    pub fn serves(&self, app: &AppId) -> bool {
+    /// Whether the connector is there for users of `app`, in use or disabled.
+    pub fn is_for(&self, app: &AppId) -> bool {
         let allowed = self
             .allowed_apps
             .as_ref()
             .is_none_or(|apps| apps.contains(app));
-        allowed && self.status == ConnectorStatus::Enabled
+        allowed && !self.status.is_deleting()
+    }
+
+    /// Whether users of `app` may use the connector now.
+    pub fn serves(&self, app: &AppId) -> bool {
+        self.is_for(app) && self.status == ConnectorStatus::Enabled
     }
 }
 
@@ -101,9 +111,24 @@ pub enum ScopePolicy {
 pub enum ConnectorStatus {
     /// In use.
     Enabled,
+    /// Nobody connects, nothing is handed out or refreshed; what was granted is kept.
+    Disabled {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Hand-out has stopped; grants are being revoked in the background until none is left.
     Deleting {
         /// When the deletion was asked for.
         since: Timestamp,
     },
+}
+
+impl ConnectorStatus {
+    /// Whether the connector is going away.
+    pub fn is_deleting(self) -> bool {
+        match self {
+            Self::Deleting { .. } => true,
+            Self::Enabled | Self::Disabled { .. } => false,
+        }
+    }
 }

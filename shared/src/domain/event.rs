@@ -79,6 +79,12 @@ pub enum Change {
     /// An admin changed a connector.
     #[serde(rename = "connector.updated")]
     ConnectorUpdated,
+    /// An admin disabled a connector.
+    #[serde(rename = "connector.disabled")]
+    ConnectorDisabled,
+    /// An admin enabled a connector again.
+    #[serde(rename = "connector.enabled")]
+    ConnectorEnabled,
     /// A connector cannot refresh anything before an admin changes it. Told once a fault.
     #[serde(rename = "connector.misconfigured")]
     ConnectorMisconfigured {
@@ -88,6 +94,12 @@ pub enum Change {
     /// A connector and everything granted through it are gone.
     #[serde(rename = "connector.deleted")]
     ConnectorDeleted,
+    /// An app and everything its users had granted through it are gone.
+    #[serde(rename = "app.deleted")]
+    AppDeleted {
+        /// The app.
+        app_id: AppId,
+    },
     /// An API key has read more connections within an hour than is usual. Told once a day and key.
     #[serde(rename = "credential.bulk_read")]
     BulkRead {
@@ -130,8 +142,11 @@ impl Change {
             Self::Disconnected(_) => "connection.disconnected",
             Self::ConnectorCreated => "connector.created",
             Self::ConnectorUpdated => "connector.updated",
+            Self::ConnectorDisabled => "connector.disabled",
+            Self::ConnectorEnabled => "connector.enabled",
             Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
             Self::ConnectorDeleted => "connector.deleted",
+            Self::AppDeleted { .. } => "app.deleted",
             Self::BulkRead { .. } => "credential.bulk_read",
         }
     }

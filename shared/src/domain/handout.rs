@@ -18,6 +18,27 @@ pub enum Standing {
     NotConnected,
 }
 
+/// What was granted, as far as its standing depends on that.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// The connector's generation it belongs to.
+    pub connector_generation: u64,
+    /// What the user was asked for.
+    pub requested_scopes: &'a ScopeList,
+    /// What was granted.
+    pub granted_scopes: &'a ScopeList,
+}
+
+impl<'a> From<&'a Connection> for Grant<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            connector_generation: connection.connector_generation,
+            requested_scopes: &connection.requested_scopes,
+            granted_scopes: &connection.granted_scopes,
+        }
+    }
+}
+
 /// Judges `connection` under `connector`.
 ///
 /// `wanted` are the scopes the caller asks for. A caller that names scopes is served as long
@@ -36,14 +57,23 @@ pub fn standing(
         }
         ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => {}
     }
-    if connection.connector_generation != connector.generation {
+    standing_of_grant(connector, &connection.into(), wanted)
+}
+
+/// Judges a grant that is not known to be dead, as [`standing`] does.
+pub fn standing_of_grant(
+    connector: &Connector,
+    grant: &Grant<'_>,
+    wanted: Option<&ScopeList>,
+) -> Standing {
+    if grant.connector_generation != connector.generation {
         return Standing::ReconnectRequired(ReconnectReason::ConnectorChanged);
     }
     match wanted {
-        Some(wanted) if !wanted.missing_from(&connection.granted_scopes).is_empty() => {
+        Some(wanted) if !wanted.missing_from(grant.granted_scopes).is_empty() => {
             Standing::ReconnectRequired(ReconnectReason::MissingScopes)
         }
-        None if scopes_changed(connector, connection) => {
+        None if scopes_changed(connector, grant) => {
             Standing::ReconnectRequired(ReconnectReason::ScopesChanged)
         }
         Some(_) | None => Standing::Connected,
@@ -74,15 +104,13 @@ pub fn missing_scopes(connector: &Connector, connection: &Connection) -> ScopeLi
 
 /// A scope the user was asked for and did not grant is the user's choice and no change;
 /// a scope the user was never asked for is one.
-fn scopes_changed(connector: &Connector, connection: &Connection) -> bool {
+fn scopes_changed(connector: &Connector, grant: &Grant<'_>) -> bool {
     match connector.scope_policy {
         ScopePolicy::Widening => {
-            let known = connection
-                .requested_scopes
-                .union(&connection.granted_scopes);
+            let known = grant.requested_scopes.union(grant.granted_scopes);
             !connector.scopes.missing_from(&known).is_empty()
         }
-        ScopePolicy::Strict => !connector.scopes.is_same_set(&connection.requested_scopes),
+        ScopePolicy::Strict => !connector.scopes.is_same_set(grant.requested_scopes),
     }
 }
 
@@ -111,11 +139,12 @@ mod tests {
             provider: ProviderId::parse("custom").unwrap(),
             kind: ConnectorKind::User,
             client_id: "id".into(),
-            client_secret: ClientSecret {
+            client_secret: Some(ClientSecret {
                 sealed: vec![],
                 set_at: AT,
                 last_four: None,
-            },
+            }),
+            previous_secret: None,
             scopes: scopes(list),
             scope_policy: ScopePolicy::Widening,
             config: BTreeMap::new(),

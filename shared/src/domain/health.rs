@@ -208,6 +208,8 @@ pub struct Health {
     pub breaker: Option<Breaker>,
     /// When the last one closed, if that is remembered.
     pub closed_at: Option<Timestamp>,
+    /// When client secrets were last seen to be accepted, by when they were set.
+    pub secrets: BTreeMap<Timestamp, Timestamp>,
 }
 
 /// What makes a breaker open.

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod app;
 pub mod audit;
+pub mod census;
 pub mod connection;
 pub mod connector;
 pub mod ending;

@@ -55,6 +55,8 @@ pub struct TokenAnswer {
     pub account: Option<Account>,
     /// The ID token, as it came (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
+    /// Whether it was the client's previous secret that was accepted, and the current one not.
+    pub by_previous_secret: bool,
 }
 
 impl TokenAnswer {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::hash::random_id;
+use crate::domain::app::App;
 use crate::domain::audit::{AuditId, Origin};
 use crate::domain::connection::{Connection, ReconnectReason};
 use crate::domain::connector::Connector;
@@ -112,6 +113,20 @@ pub fn connection_event(
         connector_id: Some(connection.key.connector.clone()),
         origin: Origin::default(),
         change: change(subject),
+    }
+}
+
+/// That an app is gone, of Grantry's own accord; see [`Event::by`].
+pub fn app_deleted(entropy: &dyn Entropy, app: &App, now: Timestamp) -> Event {
+    Event {
+        id: event_id(entropy),
+        time: now,
+        workspace_id: app.workspace.clone(),
+        connector_id: None,
+        origin: Origin::default(),
+        change: Change::AppDeleted {
+            app_id: app.id.clone(),
+        },
     }
 }
 

@@ -71,6 +71,8 @@ macro_rules! codes {
 codes! {
     /// Another account than the connected one.
     AccountMismatch = "account_mismatch", CONFLICT, "Another account is connected";
+    /// Something else has the id.
+    AlreadyExists = "already_exists", CONFLICT, "The id is taken";
     /// The authorization code was not accepted by the provider.
     CodeRefused = "code_refused", BAD_GATEWAY, "The provider did not accept the authorization";
     /// The flow is completed in the other way.
@@ -81,6 +83,10 @@ codes! {
     ConfirmationRequired = "confirmation_required", BAD_REQUEST, "Confirm by name";
     /// Another change was faster.
     Conflict = "conflict", CONFLICT, "Something else changed it";
+    /// An admin has disabled the connector.
+    ConnectorDisabled = "connector_disabled", CONFLICT, "The connector is disabled";
+    /// The connector has no client secret yet.
+    ConnectorIncomplete = "connector_incomplete", CONFLICT, "The connector is not complete";
     /// An issuer's metadata cannot be read or used.
     DiscoveryFailed = "discovery_failed", BAD_GATEWAY, "The issuer's metadata cannot be used";
     /// A path nothing answers to, or nothing of the caller's.
@@ -159,6 +165,14 @@ impl Problem {
         Self::new(
             Code::NotConnected,
             "the user has not connected an account here",
+        )
+    }
+
+    /// The connector is there, and not in use.
+    pub fn connector_disabled() -> Self {
+        Self::new(
+            Code::ConnectorDisabled,
+            "an admin has disabled the connector; it works again once it is enabled",
         )
     }
 

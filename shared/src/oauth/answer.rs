@@ -119,6 +119,7 @@ pub(super) fn answer(parsed: &Parsed, provider: &Provider) -> TokenAnswer {
             .clone()
             .map(|(id, label)| Account { id, label }),
         id_token: beside.id_token.clone().map(|token| Secret::new(token.0)),
+        by_previous_secret: false,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Token requests are the `oauth2` crate's, sent by our client: what goes out is bent to the
 //! provider's profile on its way, what comes in is normalised before the crate parses it.
-//! Every request is sent once; whether to try again is the caller's to decide.
+//! Every request is sent once; whether to try again is the caller's to decide. Only who was refused
+//! for the client secret is asked once more with the previous one, where there are two.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -34,6 +35,9 @@ use crate::domain::secret::Secret;
 use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
 use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};
 
+/// A second token request is not made with less time than this: cut off, it could cost the grant
+/// that a refusal costs nothing.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the account's name, while a user waits for the end of a connect flow that has its tokens
 /// already. Without an answer the connection simply has no name.
 const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -45,7 +49,8 @@ pub struct HttpProviderApi {
 }
 
 impl HttpProviderApi {
-    /// The API over `http`. The clock is for `Retry-After` dates.
+    /// The API over `http`. The clock is for `Retry-After` dates, and for what is left of a
+    /// request's time.
     pub fn new(http: HttpClient, clock: Arc<dyn Clock>) -> Self {
         Self { http, clock }
     }
@@ -59,25 +64,17 @@ impl ProviderApi for HttpProviderApi {
         client: &ClientCredentials,
         grant: &CodeGrant,
     ) -> Result<TokenAnswer, TokenFailure> {
-        let redirect_uri = RedirectUrl::new(grant.redirect_uri.clone())
-            .map_err(|_| TokenFailure::RequestRefused)?;
-        let oauth = oauth_client(provider, client);
-        let mut request = oauth
-            .exchange_code(AuthorizationCode::new(grant.code.expose().to_owned()))
-            .set_redirect_uri(Cow::Owned(redirect_uri));
-        if let Some(verifier) = &grant.verifier {
-            let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
-            request = request.set_pkce_verifier(verifier);
+        let begun = self.clock.monotonic();
+        let first = self
+            .exchange_within(TOKEN_TIMEOUT, provider, client, grant)
+            .await;
+        match self.second_try(provider, client, &first, begun) {
+            None => first,
+            Some((client, left)) => self
+                .exchange_within(left, provider, &client, grant)
+                .await
+                .map(by_previous),
         }
-        for (name, value) in &provider.token.params {
-            request = request.add_extra_param(name, value);
-        }
-        let endpoint = TokenEndpoint {
-            api: self,
-            provider,
-        };
-        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
-        Ok(answer::answer(&parsed, provider))
     }
 
     async fn refresh(
@@ -86,33 +83,17 @@ impl ProviderApi for HttpProviderApi {
         client: &ClientCredentials,
         credential: &Secret,
     ) -> Result<TokenAnswer, TokenFailure> {
-        let endpoint = TokenEndpoint {
-            api: self,
-            provider,
-        };
-        let parsed = match &provider.refresh.grant {
-            RefreshGrant::RefreshToken => {
-                let oauth = oauth_client(provider, client);
-                let refresh_token = RefreshToken::new(credential.expose().to_owned());
-                let mut request = oauth.exchange_refresh_token(&refresh_token);
-                for (name, value) in &provider.token.params {
-                    request = request.add_extra_param(name, value);
-                }
-                request.request_async(&endpoint).await.map_err(failure)?
-            }
-            RefreshGrant::AccessToken(exchange) => {
-                let request = exchange::request(provider, exchange, client, credential)
-                    .map_err(|_| TokenFailure::RequestRefused)?;
-                let response = endpoint.ask(request).await?;
-                return answer::read_answer(&response, provider, self.clock.now());
-            }
-        };
-        let mut answer = answer::answer(&parsed, provider);
-        let identity = provider.identity.as_ref().filter(|known| known.id_token);
-        if let Some((identity, token)) = identity.zip(answer.id_token.as_ref()) {
-            answer.account = account::read_refreshed(identity, token);
+        let begun = self.clock.monotonic();
+        let first = self
+            .refresh_within(TOKEN_TIMEOUT, provider, client, credential)
+            .await;
+        match self.second_try(provider, client, &first, begun) {
+            None => first,
+            Some((client, left)) => self
+                .refresh_within(left, provider, &client, credential)
+                .await
+                .map(by_previous),
         }
-        Ok(answer)
     }
 
     async fn revoke(
@@ -169,10 +150,116 @@ impl ProviderApi for HttpProviderApi {
     }
 }
 
+impl HttpProviderApi {
+    /// The credentials with the secret that is being replaced, where the current one was refused,
+    /// and the time that is left: whoever waits for the answer has no more than for one request.
+    fn second_try(
+        &self,
+        provider: &Provider,
+        client: &ClientCredentials,
+        first: &Result<TokenAnswer, TokenFailure>,
+        begun: Duration,
+    ) -> Option<(ClientCredentials, Duration)> {
+        let previous = client.previous_secret.as_ref()?;
+        if !matches!(first, Err(TokenFailure::ClientRefused)) {
+            return None;
+        }
+        let spent = self.clock.monotonic().saturating_sub(begun);
+        let left = TOKEN_TIMEOUT.saturating_sub(spent);
+        if left < LEAST_TIMEOUT {
+            return None;
+        }
+        tracing::warn!(
+            provider.id = %provider.id,
+            "the client secret was refused; the previous one is tried"
+        );
+        let client = ClientCredentials {
+            client_id: client.client_id.clone(),
+            client_secret: previous.clone(),
+            previous_secret: None,
+        };
+        Some((client, left))
+    }
+
+    async fn exchange_within(
+        &self,
+        timeout: Duration,
+        provider: &Provider,
+        client: &ClientCredentials,
+        grant: &CodeGrant,
+    ) -> Result<TokenAnswer, TokenFailure> {
+        let redirect_uri = RedirectUrl::new(grant.redirect_uri.clone())
+            .map_err(|_| TokenFailure::RequestRefused)?;
+        let oauth = oauth_client(provider, client);
+        let mut request = oauth
+            .exchange_code(AuthorizationCode::new(grant.code.expose().to_owned()))
+            .set_redirect_uri(Cow::Owned(redirect_uri));
+        if let Some(verifier) = &grant.verifier {
+            let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
+            request = request.set_pkce_verifier(verifier);
+        }
+        for (name, value) in &provider.token.params {
+            request = request.add_extra_param(name, value);
+        }
+        let endpoint = TokenEndpoint {
+            api: self,
+            provider,
+            timeout,
+        };
+        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
+        Ok(answer::answer(&parsed, provider))
+    }
+
+    async fn refresh_within(
+        &self,
+        timeout: Duration,
+        provider: &Provider,
+        client: &ClientCredentials,
+        credential: &Secret,
+    ) -> Result<TokenAnswer, TokenFailure> {
+        let endpoint = TokenEndpoint {
+            api: self,
+            provider,
+            timeout,
+        };
+        let parsed = match &provider.refresh.grant {
+            RefreshGrant::RefreshToken => {
+                let oauth = oauth_client(provider, client);
+                let refresh_token = RefreshToken::new(credential.expose().to_owned());
+                let mut request = oauth.exchange_refresh_token(&refresh_token);
+                for (name, value) in &provider.token.params {
+                    request = request.add_extra_param(name, value);
+                }
+                request.request_async(&endpoint).await.map_err(failure)?
+            }
+            RefreshGrant::AccessToken(exchange) => {
+                let request = exchange::request(provider, exchange, client, credential)
+                    .map_err(|_| TokenFailure::RequestRefused)?;
+                let response = endpoint.ask(request).await?;
+                return answer::read_answer(&response, provider, self.clock.now());
+            }
+        };
+        let mut answer = answer::answer(&parsed, provider);
+        let identity = provider.identity.as_ref().filter(|known| known.id_token);
+        if let Some((identity, token)) = identity.zip(answer.id_token.as_ref()) {
+            answer.account = account::read_refreshed(identity, token);
+        }
+        Ok(answer)
+    }
+}
+
+fn by_previous(answer: TokenAnswer) -> TokenAnswer {
+    TokenAnswer {
+        by_previous_secret: true,
+        ..answer
+    }
+}
+
 /// A provider's token endpoint as the `oauth2` crate calls it.
 struct TokenEndpoint<'a> {
     api: &'a HttpProviderApi,
     provider: &'a Provider,
+    timeout: Duration,
 }
 
 impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
@@ -204,7 +291,7 @@ impl TokenEndpoint<'_> {
         if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
-        let sent = self.api.http.send(request, TOKEN_TIMEOUT).await;
+        let sent = self.api.http.send(request, self.timeout).await;
         sent.map_err(|error| {
             log_no_answer(self.provider, "token", &error);
             unanswered(&error)

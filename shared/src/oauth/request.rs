@@ -102,6 +102,7 @@ mod tests {
         let client = ClientCredentials {
             client_id: "a:b".into(),
             client_secret: Secret::new("p w%ä"),
+            previous_secret: None,
         };
         let value = basic(&client).unwrap();
         let text = value.to_str().unwrap().strip_prefix("Basic ").unwrap();

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::due::Revocation;
 use super::{Page, StoreError};
+use crate::domain::census::Listed;
 use crate::domain::connection::{Connection, ConnectionKey, Lease, Readers, RevocationOutcome};
 use crate::domain::event::Event;
 use crate::domain::ids::{
@@ -82,6 +83,31 @@ pub trait Connections: Send + Sync {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connection>, StoreError>;
+    /// The connections made in one app that are not yet `Disconnected`, in order of their ids, at
+    /// most `limit` a page. Eventually consistent.
+    async fn of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError>;
+    /// How many [`Connections::of_app`] are, counted to `most`; and whether that is all of them.
+    async fn count_of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        most: u32,
+    ) -> Result<(u64, bool), StoreError>;
+    /// The connections of one connector as the index itself lists them, which is a fraction of what
+    /// it costs to read them.
+    async fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Listed>, StoreError>;
     /// Finds a connection of a connector by its id, unless it is `Disconnected`. Eventually
     /// consistent.
     async fn by_id(
@@ -93,8 +119,9 @@ pub trait Connections: Send + Sync {
 
     /// Stores what a completed flow brought: the connection (replacing the one of generation
     /// `replaces`, or none), its due entry, the event, and the session's move from `Exchanging`
-    /// to `Completed`, in one transaction that fails when the connector is not enabled any more
-    /// (X2) or the connection has changed since it was read. The due entry of the replaced
+    /// to `Completed`, in one transaction that fails when the connector or the app
+    /// is being deleted (X2) or the connection has changed since it was read. A connector that was disabled
+    /// meanwhile takes it: the code is spent, and the grant is of use when it is enabled. The due entry of the replaced
     /// connection goes with it. Written again after a lost answer it is `Connected` once more.
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError>;
 
@@ -113,7 +140,7 @@ pub trait Connections: Send + Sync {
     /// Gives the lease back without having tried anything; the attempt is no longer open. Only
     /// its owner can (B3), for anybody else nothing happens.
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
-    /// Stores refreshed tokens and ends the lease in one write that touches no index key, if the
+    /// Stores refreshed tokens and ends the lease in one write that touches nothing an index shows, if the
     /// generation is still the leased one and the connection live. Who has lost the lease stores
     /// too, and leaves that of another alone: see `storage::dynamodb::leases`. The connection is
     /// `Active`, its failures and earlier attempts are forgotten. The due entries are the caller's
@@ -204,7 +231,8 @@ pub enum ConnectAnswer {
     Connected,
     /// The connection has changed since it was read: read again and try again.
     Changed,
-    /// The connector is not enabled any more, or was changed to another generation.
+    /// The connector or the app is gone or being deleted, or the connector was changed to another
+    /// generation.
     ConnectorGone,
     /// The session is not being exchanged any more.
     SessionGone,

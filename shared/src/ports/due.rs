@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Page, StoreError};
 use crate::domain::connection::ConnectionKey;
 use crate::domain::event::Event;
-use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::ids::{AppId, ConnectionId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
 
 /// A grant that is to be revoked at its provider. Holds the only copy of the ciphertext, which
@@ -38,6 +38,15 @@ pub struct DueWork {
     pub due_at: Timestamp,
     /// What tells it from other work due at the same instant.
     pub id: String,
+}
+
+/// What is being deleted in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doomed {
+    /// A connector, and what was granted through it.
+    Connector(ConnectorId),
+    /// An app, and what its users had granted.
+    App(AppId),
 }
 
 /// The work that is due, by kind, in shards of a table of its own.
@@ -98,13 +107,13 @@ pub trait DueTable: Send + Sync {
     /// The entry under which [`disconnect`](super::Connections::disconnect) keeps a revocation: due at its `since`.
     fn revocation_work(&self, revocation: &Revocation) -> DueWork;
 
-    /// Connectors whose deletion has work due at `now`.
+    /// What is being deleted and has work due at `now`.
     async fn due_deletions(
         &self,
         shard: u32,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError>;
+    ) -> Result<Vec<(DueWork, WorkspaceId, Doomed)>, StoreError>;
 
     /// Adds an event of a change that is no transaction. Idempotent, and given up soon: tokens
     /// wait to be stored.

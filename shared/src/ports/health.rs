@@ -48,4 +48,13 @@ pub trait ConnectorHealth: Send + Sync {
         breaker: &Breaker,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// Writes down that the client secret that was set at `set_at` was accepted at `now`, unless a
+    /// later time is known.
+    async fn secret_worked(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        set_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 }

@@ -26,7 +26,7 @@ pub use bus::{EventSink, JobQueue, QueueError};
 pub use connections::{
     ConnectAnswer, ConnectWrite, Connections, EscrowWrite, LeaseAnswer, LeaseWrite, RefreshedTokens,
 };
-pub use due::{DueTable, DueWork, Revocation};
+pub use due::{Doomed, DueTable, DueWork, Revocation};
 pub use health::ConnectorHealth;
 pub use keys::{
     KeyService, KeyTable, KmsError, SessionField, WrappedRootKey, WrappedWorkspaceKeys,

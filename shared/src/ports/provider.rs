@@ -13,6 +13,8 @@ pub struct ClientCredentials {
     pub client_id: String,
     /// The client secret.
     pub client_secret: Secret,
+    /// The secret it replaces, while both may be live.
+    pub previous_secret: Option<Secret>,
 }
 
 /// An authorization code with what must accompany it.
@@ -27,7 +29,8 @@ pub struct CodeGrant {
 }
 
 /// A provider's endpoints. No request is ever repeated here, because a repeated token request
-/// may spend a refresh token twice.
+/// may spend a refresh token twice. One that was refused for its client secret has spent nothing
+/// (RFC 6749 section 5.2) and is made once with the previous secret, in the time of the first.
 #[async_trait]
 pub trait ProviderApi: Send + Sync {
     /// Redeems a code.

@@ -21,7 +21,13 @@ impl RefreshEngine {
     }
 
     async fn offer_connected(&self, grant: &EscrowedGrant) -> Result<Offer, StoreError> {
-        let standing = self.connections.connection(&grant.connection).await?;
+        // It may have waited for longer than the app has been there.
+        let key = &grant.connection;
+        let app = self.registry.app(&key.workspace, &key.app).await?;
+        if app.is_none_or(|app| app.is_deleting()) {
+            return self.revoke_grant(grant).await;
+        }
+        let standing = self.connections.connection(key).await?;
         let kept = standing
             .as_ref()
             .filter(|connection| !connection.status.is_gone());

@@ -5,6 +5,8 @@
 //! The invariant: protection must not become the outage. Where the table of health does not
 //! answer, everybody may ask.
 
+use std::time::Duration;
+
 use super::RefreshEngine;
 use crate::crypto::hash::random_id;
 use crate::domain::connector::Connector;
@@ -15,6 +17,9 @@ use crate::domain::health::{
 use crate::domain::ids::BreakerId;
 use crate::domain::time::Timestamp;
 use crate::events::connector_event;
+
+/// How old it is at most what is known of which of two client secrets works.
+const SECRET_NOTED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Whether a connector's provider may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +138,7 @@ impl RefreshEngine {
     /// A write that fails is logged and no more: the requests are made, and whoever makes the
     /// next ones comes to the same verdict.
     pub async fn observe(&self, connector: &Connector, watch: &Watch, seen: &[Seen]) {
+        self.note_secrets(connector, watch, seen).await;
         let tally = Tally::of(seen);
         if seen.is_empty() || tally.is_clean() && watch.health.is_calm() {
             return;
@@ -152,6 +158,28 @@ impl RefreshEngine {
                     .await;
             }
             Verdict::Close(breaker) => self.close(connector, &breaker, now).await,
+        }
+    }
+
+    /// While a connector has two secrets, writes down which of them its provider accepts: about
+    /// once an hour each, because nobody drops the old one by the minute.
+    async fn note_secrets(&self, connector: &Connector, watch: &Watch, seen: &[Seen]) {
+        let secrets = connector.client_secret.as_ref();
+        let Some((current, previous)) = secrets.zip(connector.previous_secret.as_ref()) else {
+            return;
+        };
+        let now = self.clock.now();
+        for (secret, worked) in [(current, Seen::Tokens), (previous, Seen::TokensByPrevious)] {
+            let noted = watch.health.secrets.get(&secret.set_at);
+            let is_news = noted.is_none_or(|at| now.since(*at) >= SECRET_NOTED_EVERY);
+            if !is_news || !seen.contains(&worked) {
+                continue;
+            }
+            let (workspace, id) = (&connector.workspace, &connector.id);
+            let noted = self.health.secret_worked(workspace, id, secret.set_at, now);
+            if let Err(error) = noted.await {
+                tracing::warn!(connector.id = %id, error = %error, "it was not noted which secret works");
+            }
         }
     }
 

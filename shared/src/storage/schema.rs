@@ -2,10 +2,11 @@
 //!
 //! | table | pk | sk | item | leaves by |
 //! | --- | --- | --- | --- | --- |
-//! | registry | `W#<workspace>` | `APP#<app>` | an app | – |
+//! | registry | `W#<workspace>` | `APP#<app>` | an app | deletion |
 //! | registry | `W#<workspace>` | `CON#<connector>` | a connector | deletion |
+//! | registry | `CID#<connector>` | `CID` | whose a connector's id is | – |
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
-//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
+//! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key; closed by its deletion | deletion of the app |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a user's connection with its lease | TTL, 30 days after a disconnect |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>#<alias>` | the same of another account of the user | the same |
@@ -14,9 +15,11 @@
 //! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
+//! | due | `DELETE#<shard>` | `<due at>#<workspace>#APP#<app>` | an app being deleted | the deletion |
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
+//! | due | `HEALTH#<workspace>#<connector>` | `SECRET#<set at>` | when a client secret was last accepted | TTL, after 90 days |
 //! | due | `RATE#K#<hash of an API key, hex>` | `<minute>` | how many tokens it has read | TTL, after ten minutes |
 //! | due | `RATE#W#<workspace>` | `<minute>` | the same of a workspace | TTL, after ten minutes |
 //! | due | `RATE#C#<key id>` | `<hour>` | how many connections an API key has read | TTL, after two days |
@@ -28,6 +31,9 @@
 //!
 //! The index `by_user` of the audit table has `gsi_pk` = `W#<workspace>#U#<user>` and `gsi_sk` = the
 //! entry's id. It is sparse: what concerns no user has neither.
+//!
+//! The index `by_app` of the connections table has `app_pk` = `W#<workspace>#A#<app>` and the same sort
+//! key as `by_connector`.
 //!
 //! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
 //! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
@@ -45,7 +51,7 @@ use crate::domain::ids::{Alias, ApiKeyId, AppId, ConnectorId, SessionId, UserId,
 use crate::domain::rate::Reader;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
-use crate::ports::{DueWork, Revocation};
+use crate::ports::{Doomed, DueWork, Revocation};
 
 /// The names of the six tables.
 #[derive(Clone, Debug)]
@@ -68,8 +74,19 @@ pub struct Tables {
 pub const PK: &str = "pk";
 /// Sort key of every table.
 pub const SK: &str = "sk";
-/// The index of connections by connector; keys only.
+/// The index of connections by connector.
 pub const BY_CONNECTOR: &str = "by_connector";
+/// The index of connections by app; keys only. It shares its sort key with [`BY_CONNECTOR`].
+pub const BY_APP: &str = "by_app";
+/// Partition key of [`BY_APP`].
+pub const APP_PK: &str = "app_pk";
+/// What [`BY_CONNECTOR`] shows besides keys. A refresh writes none of it.
+pub const BY_CONNECTOR_SHOWS: [&str; 4] = [
+    attr::CONNECTOR_GENERATION,
+    attr::CONSENTED_SCOPES,
+    attr::LIFE,
+    attr::REQUESTED_SCOPES,
+];
 /// The index of audit entries by the user concerned; whole entries.
 pub const BY_USER: &str = "by_user";
 /// Partition key of either index.
@@ -87,6 +104,9 @@ pub const TALLY_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a breaker is kept after its last move: longer than an idle connection, perhaps the
 /// connector's only one, goes without a refresh, so that a lasting fault is told once.
 pub const BREAKER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long it is remembered when a client secret was last accepted.
+pub const SECRET_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long the reads of a minute are kept after it began.
 pub const READS_LIFETIME: Duration = Duration::from_secs(600);
@@ -121,6 +141,11 @@ pub(crate) fn app(of: &WorkspaceId, app: &AppId) -> Key {
 
 pub(crate) fn connector(of: &WorkspaceId, connector: &ConnectorId) -> Key {
     Key::new(workspace(of), format!("{CONNECTORS}{connector}"))
+}
+
+/// Under no workspace: an id is reserved against all others.
+pub(crate) fn reservation(connector: &ConnectorId) -> Key {
+    Key::new(format!("CID#{connector}"), "CID")
 }
 
 /// What the sort keys of a workspace's connectors begin with.
@@ -190,6 +215,10 @@ pub(crate) fn by_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> 
     format!("W#{workspace}#C#{connector}")
 }
 
+pub(crate) fn by_app(workspace: &WorkspaceId, app: &AppId) -> String {
+    format!("W#{workspace}#A#{app}")
+}
+
 pub(crate) fn audit(of: &WorkspaceId, id: &AuditId) -> Key {
     Key::new(workspace(of), id.as_str())
 }
@@ -253,17 +282,21 @@ fn due_instant(at: Timestamp) -> String {
     format!("{:015}", at.millis().clamp(0, 999_999_999_999_999))
 }
 
-pub(crate) fn deletion_id(workspace: &WorkspaceId, connector: &ConnectorId) -> String {
-    format!("{workspace}#{connector}")
+pub(crate) fn deletion_id(workspace: &WorkspaceId, what: &Doomed) -> String {
+    match what {
+        Doomed::Connector(connector) => format!("{workspace}#{connector}"),
+        Doomed::App(app) => format!("{workspace}#APP#{app}"),
+    }
 }
 
 /// Reads [`deletion_id`] back.
-pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, ConnectorId)> {
-    let (workspace, connector) = id.split_once('#')?;
-    Some((
-        WorkspaceId::parse(workspace).ok()?,
-        ConnectorId::parse(connector).ok()?,
-    ))
+pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, Doomed)> {
+    let (workspace, what) = id.split_once('#')?;
+    let what = match what.strip_prefix("APP#") {
+        Some(app) => Doomed::App(AppId::parse(app).ok()?),
+        None => Doomed::Connector(ConnectorId::parse(what).ok()?),
+    };
+    Some((WorkspaceId::parse(workspace).ok()?, what))
 }
 
 /// Named by the ciphertext: one connection may have several grants to revoke, and the same one
@@ -283,6 +316,21 @@ pub(crate) const BREAKER: &str = "BREAKER";
 
 pub(crate) fn breaker(workspace: &WorkspaceId, connector: &ConnectorId) -> Key {
     Key::new(health(workspace, connector), BREAKER)
+}
+
+/// What the sort keys of a connector's client secrets begin with. They sort after every minute, so
+/// that the query that reads the breaker reads them too.
+pub(crate) const SECRETS: &str = "SECRET#";
+
+pub(crate) fn client_secret(
+    workspace: &WorkspaceId,
+    connector: &ConnectorId,
+    set_at: Timestamp,
+) -> Key {
+    Key::new(
+        health(workspace, connector),
+        format!("{SECRETS}{}", due_instant(set_at)),
+    )
 }
 
 pub(crate) fn tally(workspace: &WorkspaceId, connector: &ConnectorId, minute: i64) -> Key {
@@ -361,6 +409,7 @@ pub(crate) mod attr {
         CONNECTOR = "connector";
         CONNECTOR_GENERATION = "connector_generation";
         CONNECTOR_VERSION = "connector_version";
+        CONSENTED_SCOPES = "consented_scopes";
         COOKIE = "cookie";
         CREATED_AT = "created_at";
         CURRENT = "current";
@@ -383,6 +432,7 @@ pub(crate) mod attr {
         LAST_READ_AT = "last_read_at";
         LEASE_OWNER = "lease_owner";
         LEASE_UNTIL = "lease_until";
+        LIFE = "life";
         LOGIN_HINT = "login_hint";
         MALFORMED = "malformed";
         NAME = "name";
@@ -394,6 +444,9 @@ pub(crate) mod attr {
         OPEN_UNTIL = "open_until";
         OUTCOME = "outcome";
         OUTCOME_LOST = "outcome_lost";
+        PREVIOUS_SECRET = "previous_secret";
+        PREVIOUS_SECRET_LAST_FOUR = "previous_secret_last_four";
+        PREVIOUS_SECRET_SET_AT = "previous_secret_set_at";
         PROVIDER = "provider";
         READERS = "readers";
         READS = "reads";
@@ -439,7 +492,15 @@ pub(crate) mod status {
     pub(crate) const REVOKING: &str = "revoking";
     pub(crate) const DISCONNECTED: &str = "disconnected";
     pub(crate) const ENABLED: &str = "enabled";
+    pub(crate) const DISABLED: &str = "disabled";
     pub(crate) const DELETING: &str = "deleting";
+}
+
+/// Values of [`attr::LIFE`].
+pub(crate) mod life {
+    pub(crate) const LIVE: &str = "live";
+    pub(crate) const DEAD: &str = "dead";
+    pub(crate) const ENDING: &str = "ending";
 }
 
 /// Values of [`attr::STAGE`].
@@ -453,106 +514,4 @@ pub(crate) mod stage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(user: &str) -> ConnectionKey {
-        ConnectionKey {
-            workspace: WorkspaceId::parse("w1").unwrap(),
-            app: AppId::parse("shop").unwrap(),
-            subject: Subject::User(UserId::parse(user).unwrap()),
-            connector: ConnectorId::parse("c1").unwrap(),
-            alias: None,
-        }
-    }
-
-    #[test]
-    fn h20_a_user_cannot_reach_another_key_by_the_letters_of_its_id() {
-        for user in ["auth0|5", "x#U#y", "w2#A#shop#U#z", "é 😀", "C#c1"] {
-            let at = connection(&key(user));
-            assert!(at.pk.starts_with("W#w1#A#shop#U#"), "{user}");
-            assert_eq!(parse_connection(&at.pk, &at.sk), Some(key(user)));
-        }
-    }
-
-    #[test]
-    fn h20_a_user_cannot_reach_the_apps_own_account_by_the_letters_of_its_id() {
-        let shared = ConnectionKey {
-            subject: Subject::App,
-            ..key("u")
-        };
-        let own = connection(&shared);
-        assert_eq!(parse_connection(&own.pk, &own.sk), Some(shared));
-        for user in ["S", "#S", "w1#A#shop#S"] {
-            assert_ne!(connection(&key(user)).pk, own.pk, "{user}");
-        }
-        for pk in [
-            "W#w1#A#shop#",
-            "W#w1#A#shop#S#",
-            "W#w1#A#shop#U",
-            "W#w1#A#shop",
-        ] {
-            assert_eq!(parse_connection(pk, &own.sk), None, "{pk}");
-        }
-    }
-
-    #[test]
-    fn an_alias_is_told_from_a_connector_and_sorts_behind_its_default_account() {
-        let at = |connector: &str, alias: Option<&str>| ConnectionKey {
-            connector: ConnectorId::parse(connector).unwrap(),
-            alias: alias.map(|alias| Alias::parse(alias).unwrap()),
-            ..key("u")
-        };
-        let in_order = [
-            at("c1", None),
-            at("c1", Some("-")),
-            at("c1", Some("c1.")),
-            at("c1", Some("z")),
-            at("c1-z", None),
-            at("c10", None),
-            at("c1z", Some("-")),
-        ];
-        assert!(in_order.is_sorted());
-        let keys = in_order.clone().map(|key| connection(&key));
-        assert!(keys.is_sorted_by(|a, b| a.sk < b.sk));
-        assert_eq!(
-            keys.map(|at| parse_connection(&at.pk, &at.sk).unwrap()),
-            in_order
-        );
-        for sk in ["C#c1#", "C#c1#a#b", "C##a", "c1"] {
-            assert_eq!(parse_connection("W#w1#A#shop#S", sk), None, "{sk}");
-        }
-    }
-
-    #[test]
-    fn due_work_sorts_by_its_instant_whatever_its_id() {
-        let at = |millis| DueWork {
-            shard: 3,
-            due_at: Timestamp::from_millis(millis),
-            id: "w#c".into(),
-        };
-        let early = due(DueKind::Deletion, &at(999));
-        let late = due(DueKind::Deletion, &at(1_795_366_800_250));
-        assert!(early.sk < late.sk);
-        assert!(early.sk < due_before(Timestamp::from_millis(1000)));
-        assert!(early.sk > due_before(Timestamp::from_millis(999)));
-        assert_eq!(parse_due(3, &late.sk), Some(at(1_795_366_800_250)));
-        assert!(due(DueKind::Event, &at(i64::MAX)).sk > late.sk);
-        assert!(due(DueKind::Event, &at(-5)).sk < early.sk);
-    }
-
-    #[test]
-    fn the_breaker_sorts_after_every_minute_and_minutes_in_order() {
-        assert!(counted_key(9) < counted_key(10));
-        assert!(counted_key(i64::MAX).as_str() < BREAKER);
-    }
-
-    #[test]
-    fn a_shard_is_fixed_for_all_time_and_all_are_used() {
-        assert_eq!((shard_of("k1", 8), shard_of("k1", 1)), (3, 0));
-        let mut used: Vec<_> = (0..200).map(|n| shard_of(&n.to_string(), 8)).collect();
-        used.sort_unstable();
-        used.dedup();
-        assert_eq!(used, (0..8).collect::<Vec<_>>());
-    }
-}
+mod tests;

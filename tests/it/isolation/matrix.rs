@@ -313,10 +313,44 @@ pub(crate) fn own_calls() -> impl Iterator<Item = (&'static str, MakeCall)> {
     ROWS.iter().filter_map(|(route, about)| match about {
         About::Things(_, call, _)
         | About::Made(_, call, _)
+        | About::Reserved(_, call)
         | About::Own(call)
         | About::Trail(call) => Some((*route, *call)),
         About::Everybody(_) | About::Flow => None,
     })
+}
+
+/// H-06, A-01: an id of another workspace is taken, by a connector or for one that is gone; no
+/// more is told, and no item changes.
+#[tokio::test]
+async fn h06_a01_what_another_has_reserved_is_taken_and_nothing_more_is_told() {
+    let clock = ManualClock::new();
+    let engine = LocalDynamo::start(&clock, 2).await;
+    let scene = Scene::in_world(World::on(engine.store.clone(), clock).await).await;
+    let mut gone = scene.theirs.clone();
+    gone.connector = scene.world.connector_of("globex", &["read"]).await;
+    let path = format!("/v1/connectors/{}?confirm=Files", gone.connector);
+    let delete = Call::delete(&path).admin_of("globex");
+    scene.world.send(delete).await.expect_status(202);
+    scene.world.pass(61);
+    scene.world.tick_revoker().await;
+
+    let before = items(&engine).await;
+    for (route, about) in ROWS {
+        let About::Reserved(thing, call) = about else {
+            continue;
+        };
+        let theirs = scene.named(*thing, Whose::OtherWorkspace).unwrap();
+        let taken = scene.asked(*call, &theirs).await;
+        assert_eq!(taken.0, 409, "{route}: {taken:?}");
+        // The caller's own, under which there is something else, reads the same.
+        for named in [&gone, &scene.own] {
+            assert_eq!(scene.asked(*call, named).await, taken, "{route}");
+        }
+        let nobodys = scene.named(*thing, Whose::Nobody).unwrap();
+        assert_eq!(items(&engine).await, before, "{route}");
+        assert_eq!(scene.asked(*call, &nobodys).await.0, 201, "{route}");
+    }
 }
 
 /// That the calls above are refused for whom they name and not for how they are made.

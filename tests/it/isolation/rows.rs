@@ -39,6 +39,8 @@ pub(super) enum About {
     /// A thing that is made where none is: in the caller's own workspace, whoever else has one of
     /// this name.
     Made(Thing, MakeCall, u64),
+    /// A thing whose id is one workspace's for good: to everybody else it is taken.
+    Reserved(Thing, MakeCall),
     /// A list of what is the caller's own.
     Own(MakeCall),
     /// What has happened to what is the caller's own.
@@ -94,6 +96,16 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "PUT /v1/connectors/{connector_id}",
+        About::Reserved(Thing::Connector, |it| {
+            let body = json!({
+                "name": "Mine now", "provider": "google", "client_id": "client",
+                "scopes": ["openid"],
+            });
+            admin(Call::put(&at(&["connectors", &it.connector]))).json(&body)
+        }),
+    ),
+    (
         "PATCH /v1/connectors/{connector_id}",
         About::Things(
             &[Thing::Connector],
@@ -113,6 +125,33 @@ pub(super) const ROWS: &[(&str, About)] = &[
                 admin(Call::delete(&format!("{path}?confirm=Files")))
             },
             202,
+        ),
+    ),
+    (
+        "POST /v1/connectors/{connector_id}/scope-plan",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let post = Call::post(&at(&["connectors", &it.connector, "scope-plan"]));
+                admin(post).json(&json!({"scopes": ["read"]}))
+            },
+            200,
+        ),
+    ),
+    (
+        "POST /v1/connectors/{connector_id}/disable",
+        About::Things(
+            &[Thing::Connector],
+            |it| admin(Call::post(&at(&["connectors", &it.connector, "disable"]))),
+            200,
+        ),
+    ),
+    (
+        "POST /v1/connectors/{connector_id}/enable",
+        About::Things(
+            &[Thing::Connector],
+            |it| admin(Call::post(&at(&["connectors", &it.connector, "enable"]))),
+            200,
         ),
     ),
     (
@@ -157,6 +196,17 @@ pub(super) const ROWS: &[(&str, About)] = &[
                 admin(Call::put(&at(&["apps", &it.app]))).json(&body)
             },
             200,
+        ),
+    ),
+    (
+        "DELETE /v1/apps/{app_id}",
+        About::Things(
+            &[Thing::App],
+            |it| {
+                let path = at(&["apps", &it.app]);
+                admin(Call::delete(&format!("{path}?confirm=Shop")))
+            },
+            202,
         ),
     ),
     (

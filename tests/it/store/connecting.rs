@@ -1,16 +1,17 @@
 //! What a completed flow writes, and finding it again.
 
+use shared::domain::app::{App, AppStatus};
 use shared::domain::connection::{Connection, ConnectionStatus, Readers, RevocationOutcome};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::ending::Ending;
-use shared::domain::ids::{Alias, UserId};
+use shared::domain::ids::{Alias, AppId, UserId};
 use shared::domain::session::Stage;
 use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::ports::ConnectAnswer;
 
 use super::fixtures::{
-    app_id, at, connect, connect_write, connected, connection, connection_id, connector,
+    app, app_id, at, connect, connect_write, connected, connection, connection_id, connector,
     connector_id, due_users, entry, event, key, session, session_id, stored, unsent, user_of,
     workspace,
 };
@@ -21,6 +22,9 @@ facts! {
     c07_a_completion_written_again_is_connected_once_more_and_changes_nothing
     c16_of_50_flows_that_connect_one_user_one_is_first
     x02_a_connector_that_is_being_deleted_takes_no_connection
+    a_connector_that_was_disabled_meanwhile_takes_the_connection
+    x02_an_app_that_is_being_deleted_takes_no_connection
+    the_connections_of_an_app_are_listed_and_counted_by_it
     h38_a_connector_of_another_generation_takes_no_connection
     a_session_that_is_not_being_exchanged_brings_no_connection
     a_reconnect_keeps_the_id_and_moves_the_due_entry
@@ -115,6 +119,56 @@ async fn x02_a_connector_that_is_being_deleted_takes_no_connection(store: &dyn A
             .unwrap()
     );
     refused_by_connector(store).await;
+}
+
+/// The code is spent by then.
+async fn a_connector_that_was_disabled_meanwhile_takes_the_connection(store: &dyn AnyStore) {
+    let disabled = Connector {
+        status: ConnectorStatus::Disabled { since: at(1) },
+        ..connector("c1")
+    };
+    let made = event("made", at(0));
+    assert!(store.add_connector(&disabled, &made).await.unwrap());
+    let answer = connect(store, "s1", &connection("u1"), None).await;
+    assert_eq!(answer, ConnectAnswer::Connected);
+}
+
+async fn x02_an_app_that_is_being_deleted_takes_no_connection(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    store.put_app(&app(), &entry()).await.unwrap();
+    let doomed = App {
+        status: AppStatus::Deleting { since: at(1) },
+        ..app()
+    };
+    let begun = store.begin_app_deletion(&doomed, at(1), &entry()).await;
+    assert!(begun.unwrap());
+    refused_by_connector(store).await;
+}
+
+async fn the_connections_of_an_app_are_listed_and_counted_by_it(store: &dyn AnyStore) {
+    for user in ["u1", "u2", "u3"] {
+        connected(store, user).await;
+    }
+    let mut foreign = connection("u4");
+    foreign.key.app = AppId::parse("other").unwrap();
+    connect(store, "s-foreign", &foreign, None).await;
+    let (of, app) = (workspace(), app_id());
+    let first = store.of_app(&of, &app, None, 2).await.unwrap();
+    let rest = store.of_app(&of, &app, first.next.as_deref(), 2).await;
+    let rest = rest.unwrap();
+    assert_eq!((first.items.len(), rest.next), (2, None));
+    let ids: Vec<_> = first.items.iter().chain(&rest.items).collect();
+    let ids: Vec<_> = ids.iter().map(|found| found.id.as_str()).collect();
+    assert_eq!(ids, ["k-u1", "k-u2", "k-u3"]);
+    let count = async |most: u32| store.count_of_app(&of, &app, most).await.unwrap();
+    assert_eq!((count(3).await, count(2).await), ((3, true), (2, false)));
+
+    // What is settled is not listed.
+    let gone = event("gone", at(5));
+    let settled = store.disconnect(&first.items[0], None, &gone).await;
+    assert!(settled.unwrap());
+    assert_eq!(count(3).await, (2, true));
 }
 
 async fn h38_a_connector_of_another_generation_takes_no_connection(store: &dyn AnyStore) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::app::{AccountChange, ApiKey, App, Completion, KeyScope};
+use shared::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, KeyScope};
 use shared::domain::audit::{Action, AuditEntry, AuditId, Origin};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, LEASE, Lease};
 use shared::domain::connector::{
@@ -82,6 +82,7 @@ pub(super) fn app() -> App {
         return_urls: vec![Url::parse("https://shop.example/done?x=1").unwrap()],
         completion: Completion::Screen,
         account_change: AccountChange::Allow,
+        status: AppStatus::Active,
         created_at: at(0),
         updated_at: at(0),
     }
@@ -109,11 +110,12 @@ pub(super) fn connector(id: &str) -> Connector {
         provider: ProviderId::parse("google").unwrap(),
         kind: ConnectorKind::User,
         client_id: "client-1".into(),
-        client_secret: ClientSecret {
+        client_secret: Some(ClientSecret {
             sealed: vec![0, 159, 146, 150],
             set_at: at(0),
             last_four: Some("cret".into()),
-        },
+        }),
+        previous_secret: None,
         scopes: scopes("write read"),
         scope_policy: ScopePolicy::Strict,
         config: BTreeMap::from([("subdomain".into(), "acme".into())]),

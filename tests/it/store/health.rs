@@ -21,6 +21,7 @@ facts! {
     h68_a_breaker_whose_answer_was_lost_is_recognised
     only_the_breaker_that_was_read_is_moved_or_closed
     a_closed_breaker_says_when_and_may_open_again
+    a_secret_that_worked_is_known_by_when_it_was_set
 }
 
 fn breaker(id: &str) -> Breaker {
@@ -42,6 +43,29 @@ fn tally(calls: u64) -> Tally {
         refusals: 3,
         malformed: 4,
     }
+}
+
+async fn a_secret_that_worked_is_known_by_when_it_was_set(store: &dyn AnyStore) {
+    let worked = async |id: &str, set_at: i64, now: i64| {
+        let (workspace, connector) = (workspace(), connector_id(id));
+        let noted = store.secret_worked(&workspace, &connector, at(set_at), at(now));
+        noted.await.unwrap();
+    };
+    for (id, set_at, now) in [
+        ("c1", 0, 10),
+        ("c1", 5, 20),
+        ("c1", 0, 30),
+        ("c1", 0, 25),
+        ("c2", 7, 40),
+    ] {
+        worked(id, set_at, now).await;
+    }
+    count(store, at(40), tally(1)).await;
+    // Not forgotten with the minutes.
+    let known = health(store, at(100_000)).await;
+    let secrets: Vec<_> = known.secrets.into_iter().collect();
+    assert_eq!(secrets, [(at(0), at(30)), (at(5), at(20))]);
+    assert!(known.minutes.is_empty());
 }
 
 async fn health(store: &dyn AnyStore, now: Timestamp) -> Health {

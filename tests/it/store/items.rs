@@ -8,7 +8,7 @@ use shared::domain::connection::RevocationOutcome;
 use shared::domain::ending::Ending;
 use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
 use shared::ports::{Connections, DueTable, LeaseWrite, Registry, Sessions, StoreError};
-use shared::storage::schema::{GSI_PK, PK, SK};
+use shared::storage::schema::{BY_CONNECTOR, GSI_PK, PK, SK};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 
@@ -170,14 +170,24 @@ async fn the_index_holds_no_disconnected_connection_and_a_refresh_leaves_it_alon
             .map(|item| item["item"][GSI_PK].clone())
             .collect::<Vec<_>>()
     };
+    let shown = async || {
+        let all = engine.client.query().table_name(&engine.tables.connections);
+        let all = all.index_name(BY_CONNECTOR);
+        let all = all.key_condition_expression("gsi_pk = :of");
+        let all = all.expression_attribute_values(":of", AttributeValue::S("W#w1#C#c1".into()));
+        all.send().await.unwrap().items.unwrap()
+    };
     let read = connected(store, "u1").await;
     assert_eq!(indexed().await, ["W#w1#C#c1"]);
+    let before = shown().await;
     let lease = leased(store, "u1", "a1", at(0)).await;
     store
         .store_tokens(&lease, &tokens("new", at(1)), at(1))
         .await
         .unwrap();
-    assert_eq!(indexed().await, ["W#w1#C#c1"]);
+    assert_eq!(shown().await, before, "other scopes were granted, and yet");
+    let sealed = before.iter().any(|row| row.contains_key("sealed"));
+    assert!(before.len() == 1 && !sealed, "{before:?}");
 
     let now = stored(store, "u1").await;
     let work = revocation(&now, at(5));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use shared::domain::app::{ApiKey, App, KeyScope};
+use shared::domain::app::{ApiKey, App, AppStatus, KeyScope};
 use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
+use shared::ports::{Doomed, DueWork};
 
 use super::fixtures::{
     api_key, app, app_id, at, connector, connector_id, entry, event, unsent, workspace,
@@ -20,11 +21,16 @@ facts! {
     keys_are_listed_oldest_first_and_by_app
     a_connector_reads_back_as_written
     an_id_is_taken_once
+    h06_of_50_workspaces_that_want_an_id_one_has_it_for_good
+    a_connector_without_a_secret_reads_back
     connectors_come_in_pages_of_their_own_workspace
     a_cursor_that_was_never_given_leads_nowhere
     of_50_edits_of_one_version_one_is_kept_and_told
     a_deletion_is_begun_by_one_of_50_and_finished_once
     work_on_a_connector_that_is_not_being_deleted_is_dropped
+    an_apps_deletion_takes_its_keys_and_lets_none_be_added
+    an_apps_deletion_is_begun_by_one_of_50_and_finished_once
+    h86_of_50_keys_that_meet_a_deletion_none_is_left
 }
 
 fn other_workspace() -> WorkspaceId {
@@ -154,7 +160,11 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
         scope_policy: ScopePolicy::Widening,
         ..connector("c2")
     };
-    for written in [connector("c1"), plain] {
+    let disabled = Connector {
+        status: ConnectorStatus::Disabled { since: at(3) },
+        ..connector("c3")
+    };
+    for written in [connector("c1"), plain, disabled] {
         let told = event(written.id.as_str(), at(0));
         assert!(store.add_connector(&written, &told).await.unwrap());
         let found = store.connector(&workspace(), &written.id).await.unwrap();
@@ -162,7 +172,7 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
         let foreign = store.connector(&other_workspace(), &written.id).await;
         assert_eq!(foreign.unwrap(), None);
     }
-    assert_eq!(unsent(store).await, ["c1", "c2"]);
+    assert_eq!(unsent(store).await, ["c1", "c2", "c3"]);
 }
 
 async fn an_id_is_taken_once(store: &dyn AnyStore) {
@@ -172,6 +182,57 @@ async fn an_id_is_taken_once(store: &dyn AnyStore) {
     });
     assert_eq!(won.await, 1);
     assert_eq!(unsent(store).await.len(), 1);
+}
+
+/// H-06, A-01.
+async fn h06_of_50_workspaces_that_want_an_id_one_has_it_for_good(store: &dyn AnyStore) {
+    let of = |n: usize| Connector {
+        workspace: WorkspaceId::parse(format!("w{n}")).unwrap(),
+        ..connector("c1")
+    };
+    let added = super::race(async |n| {
+        let told = event(&format!("e{n}"), at(0));
+        store.add_connector(&of(n), &told).await.unwrap()
+    });
+    let added = added.await;
+    assert_eq!(added.iter().filter(|won| **won).count(), 1);
+    let owner = of(added.iter().position(|won| *won).unwrap());
+    let deleting = Connector {
+        status: ConnectorStatus::Deleting { since: at(5) },
+        version: 2,
+        ..owner.clone()
+    };
+    let noted = entry();
+    let begun = store.begin_connector_deletion(&deleting, 1, at(5), &noted);
+    assert!(begun.await.unwrap());
+    let mut works = Vec::new();
+    for shard in 0..store.shards() {
+        works.extend(store.due_deletions(shard, at(5), 10).await.unwrap());
+    }
+    let (work, workspace, _) = works.pop().unwrap();
+    let told = event("gone", at(6));
+    let gone = store.finish_connector_deletion(&workspace, &owner.id, &work, &told);
+    assert!(gone.await.unwrap());
+
+    let other = Connector {
+        workspace: WorkspaceId::parse("late").unwrap(),
+        ..owner.clone()
+    };
+    let told = event("late", at(7));
+    assert!(!store.add_connector(&other, &told).await.unwrap());
+    let told = event("again", at(7));
+    assert!(store.add_connector(&owner, &told).await.unwrap());
+}
+
+async fn a_connector_without_a_secret_reads_back(store: &dyn AnyStore) {
+    let written = Connector {
+        client_secret: None,
+        ..connector("c1")
+    };
+    let told = event("e", at(0));
+    assert!(store.add_connector(&written, &told).await.unwrap());
+    let found = store.connector(&workspace(), &written.id).await.unwrap();
+    assert_eq!(found, Some(written));
 }
 
 async fn connectors_come_in_pages_of_their_own_workspace(store: &dyn AnyStore) {
@@ -245,11 +306,12 @@ async fn of_50_edits_of_one_version_one_is_kept_and_told(store: &dyn AnyStore) {
     assert!(!absent.unwrap());
 }
 
-async fn deletions(store: &dyn AnyStore, now: i64) -> Vec<shared::ports::DueWork> {
+async fn deletions(store: &dyn AnyStore, now: i64) -> Vec<DueWork> {
     let mut found = Vec::new();
     for shard in 0..store.shards() {
         for (work, of, connector) in store.due_deletions(shard, at(now), 10).await.unwrap() {
-            assert_eq!((of, connector), (workspace(), connector_id("c1")));
+            let c1 = Doomed::Connector(connector_id("c1"));
+            assert_eq!((of, connector), (workspace(), c1));
             found.push(work);
         }
     }
@@ -321,4 +383,95 @@ async fn work_on_a_connector_that_is_not_being_deleted_is_dropped(store: &dyn An
     let found = store.connector(&workspace(), &back.id).await.unwrap();
     assert_eq!(found, Some(back));
     assert!(deletions(store, 1000).await.is_empty());
+}
+
+fn doomed_app() -> App {
+    App {
+        status: AppStatus::Deleting { since: at(5) },
+        updated_at: at(5),
+        ..app()
+    }
+}
+
+async fn begin(store: &dyn AnyStore) -> bool {
+    let (doomed, noted) = (doomed_app(), entry());
+    store
+        .begin_app_deletion(&doomed, at(5), &noted)
+        .await
+        .unwrap()
+}
+
+async fn an_apps_deletion_takes_its_keys_and_lets_none_be_added(store: &dyn AnyStore) {
+    assert!(!begin(store).await, "there is no app");
+    store.put_app(&app(), &entry()).await.unwrap();
+    let keys = [api_key("k1", at(0)), api_key("k2", at(1))];
+    let mut foreign = api_key("foreign", at(1));
+    foreign.app = AppId::parse("other").unwrap();
+    for key in keys.iter().chain([&foreign]) {
+        assert!(store.add_api_key(key, &entry()).await.unwrap());
+    }
+    assert!(begin(store).await);
+    for key in &keys {
+        assert_eq!(store.api_key(&key.hash).await.unwrap(), None);
+    }
+    let left = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert!(left.is_empty());
+    assert!(store.api_key(&foreign.hash).await.unwrap().is_some());
+
+    let late = api_key("late", at(6));
+    assert!(!store.add_api_key(&late, &entry()).await.unwrap());
+    assert_eq!(store.api_key(&late.hash).await.unwrap(), None);
+    assert!(!store.put_app(&app(), &entry()).await.unwrap());
+    let found = store.app(&workspace(), &app_id()).await.unwrap();
+    assert_eq!(found, Some(doomed_app()));
+}
+
+async fn app_deletions(store: &dyn AnyStore) -> Vec<DueWork> {
+    let mut found = Vec::new();
+    for shard in 0..store.shards() {
+        for (work, of, what) in store.due_deletions(shard, at(5), 10).await.unwrap() {
+            assert_eq!((of, what), (workspace(), Doomed::App(app_id())));
+            found.push(work);
+        }
+    }
+    found
+}
+
+async fn an_apps_deletion_is_begun_by_one_of_50_and_finished_once(store: &dyn AnyStore) {
+    store.put_app(&app(), &entry()).await.unwrap();
+    let (doomed, noted) = (doomed_app(), entry());
+    let won = winners(async |_| store.begin_app_deletion(&doomed, at(5), &noted).await);
+    assert_eq!(won.await, 1);
+    let work = app_deletions(store).await.pop().unwrap();
+    let won = winners(async |n| {
+        let told = event(&format!("gone-{n}"), at(6));
+        store.finish_app_deletion(&doomed, &work, &told).await
+    });
+    assert_eq!(won.await, 1);
+    assert_eq!(store.app(&workspace(), &app_id()).await.unwrap(), None);
+    assert!(app_deletions(store).await.is_empty());
+    assert_eq!(unsent(store).await.len(), 1);
+    // Another app may have the name.
+    assert!(store.put_app(&app(), &entry()).await.unwrap());
+    let key = api_key("new", at(7));
+    assert!(store.add_api_key(&key, &entry()).await.unwrap());
+}
+
+async fn h86_of_50_keys_that_meet_a_deletion_none_is_left(store: &dyn AnyStore) {
+    store.put_app(&app(), &entry()).await.unwrap();
+    super::race(async |n| {
+        if n == 25 {
+            begin(store).await;
+            return;
+        }
+        let key = api_key(&format!("k{n}"), at(0));
+        store.add_api_key(&key, &entry()).await.unwrap();
+    })
+    .await;
+    let left = store.api_keys(&workspace(), &app_id()).await.unwrap();
+    assert!(left.is_empty());
+    for n in 0..50 {
+        let key = api_key(&format!("k{n}"), at(0));
+        assert_eq!(store.api_key(&key.hash).await.unwrap(), None);
+    }
 }

@@ -173,6 +173,7 @@ pub(crate) fn tokens() -> Result<TokenAnswer, TokenFailure> {
         connection_config: BTreeMap::new(),
         account: None,
         id_token: None,
+        by_previous_secret: false,
     })
 }
 

@@ -229,6 +229,7 @@ impl World {
         let routers = [
             connector_admin::router(connector_admin::State {
                 registry: Arc::clone(&store) as _,
+                connections: Arc::clone(&store) as _,
                 health: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,
                 documents: Arc::clone(&documents) as _,

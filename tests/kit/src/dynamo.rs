@@ -12,7 +12,9 @@ use aws_sdk_dynamodb::types::{
 use dynoxide::{Database, ImportOptions, server, storage_backend};
 use serde_json::{Value, json};
 use shared::ports::Clock;
-use shared::storage::schema::{BY_CONNECTOR, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL};
+use shared::storage::schema::{
+    APP_PK, BY_APP, BY_CONNECTOR, BY_CONNECTOR_SHOWS, BY_USER, GSI_PK, GSI_SK, PK, SK, TTL,
+};
 use shared::storage::{DynamoStore, Tables};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -137,19 +139,28 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
             .attribute_definitions(text(PK))
             .attribute_definitions(text(SK));
         let indexes = [
-            (&tables.connections, BY_CONNECTOR, ProjectionType::KeysOnly),
-            (&tables.audit, BY_USER, ProjectionType::All),
+            (
+                &tables.connections,
+                (BY_CONNECTOR, GSI_PK),
+                projection(&BY_CONNECTOR_SHOWS),
+            ),
+            (&tables.connections, (BY_APP, APP_PK), keys_only()),
+            (&tables.audit, (BY_USER, GSI_PK), everything()),
         ];
-        for (_, name, shown) in indexes.into_iter().filter(|(of, _, _)| *of == table) {
+        let of_table = indexes.into_iter().filter(|(of, _, _)| *of == table);
+        for (number, (_, (name, partition), shown)) in of_table.enumerate() {
             let index = GlobalSecondaryIndex::builder()
                 .index_name(name)
-                .set_key_schema(Some(key_schema(GSI_PK, GSI_SK)))
-                .projection(Projection::builder().projection_type(shown).build())
+                .set_key_schema(Some(key_schema(partition, GSI_SK)))
+                .projection(shown)
                 .build()
                 .expect("the index is complete");
+            // What they share is defined once.
+            if number == 0 {
+                request = request.attribute_definitions(text(GSI_SK));
+            }
             request = request
-                .attribute_definitions(text(GSI_PK))
-                .attribute_definitions(text(GSI_SK))
+                .attribute_definitions(text(partition))
                 .global_secondary_indexes(index);
         }
         request.send().await.expect("the table can be created");
@@ -174,6 +185,25 @@ pub async fn create_tables(client: &Client, tables: &Tables) {
             .await
             .expect("the TTL can be set");
     }
+}
+
+fn everything() -> Projection {
+    let all = Projection::builder().projection_type(ProjectionType::All);
+    all.build()
+}
+
+fn keys_only() -> Projection {
+    let keys = Projection::builder().projection_type(ProjectionType::KeysOnly);
+    keys.build()
+}
+
+/// Of these attributes besides keys.
+fn projection(shown: &[&str]) -> Projection {
+    let names = shown.iter().map(|name| (*name).to_owned());
+    Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .set_non_key_attributes(Some(names.collect()))
+        .build()
 }
 
 fn key_schema(partition: &str, sort: &str) -> Vec<KeySchemaElement> {

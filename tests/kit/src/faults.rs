@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App};
 use shared::domain::audit::{AuditEntry, AuditFilter};
+use shared::domain::census::Listed;
 use shared::domain::connection::{
     Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -23,7 +24,7 @@ use shared::domain::refresh_protocol::FailedAttempt;
 use shared::domain::session::{AuthorizationSession, Redirected, Returned, SecretHash};
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork,
+    Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, Doomed, DueTable, DueWork,
     EscrowWrite, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page,
     RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
     WrappedWorkspaceKeys,
@@ -144,6 +145,11 @@ pass_on! {
     of_user(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> Vec<Connection>;
     of_connector(workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32)
         -> Page<Connection>;
+    of_app(workspace: &WorkspaceId, app: &AppId, after: Option<&str>, limit: u32)
+        -> Page<Connection>;
+    count_of_app(workspace: &WorkspaceId, app: &AppId, most: u32) -> (u64, bool);
+    listed(workspace: &WorkspaceId, connector: &ConnectorId, after: Option<&str>, limit: u32)
+        -> Page<Listed>;
     by_id(workspace: &WorkspaceId, connector: &ConnectorId, id: &ConnectionId)
         -> Option<Connection>;
     connect(write: &ConnectWrite) -> ConnectAnswer;
@@ -182,7 +188,7 @@ pass_on! {
     postpone_revocation(work: &DueWork, revocation: &Revocation, due_at: Timestamp) -> ();
     remove_revocation(work: &DueWork) -> ();
     due_deletions(shard: u32, now: Timestamp, limit: u32)
-        -> Vec<(DueWork, WorkspaceId, ConnectorId)>;
+        -> Vec<(DueWork, WorkspaceId, Doomed)>;
     add_event(event: &Event) -> ();
     unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
     remove_event(event: &Event) -> ();
@@ -200,12 +206,17 @@ pass_on! {
     ) -> bool;
     close(workspace: &WorkspaceId, connector: &ConnectorId, breaker: &Breaker, now: Timestamp)
         -> bool;
+    secret_worked(
+        workspace: &WorkspaceId, connector: &ConnectorId, set_at: Timestamp, now: Timestamp
+    ) -> ();
 }
 
 pass_on! {
     Registry {}
     app(workspace: &WorkspaceId, app: &AppId) -> Option<App>;
-    put_app(app: &App, entry: &AuditEntry) -> ();
+    put_app(app: &App, entry: &AuditEntry) -> bool;
+    begin_app_deletion(app: &App, due_at: Timestamp, entry: &AuditEntry) -> bool;
+    finish_app_deletion(app: &App, work: &DueWork, event: &Event) -> bool;
     api_key(hash: &[u8; 32]) -> Option<ApiKey>;
     api_keys(workspace: &WorkspaceId, app: &AppId) -> Vec<ApiKey>;
     add_api_key(key: &ApiKey, entry: &AuditEntry) -> bool;

@@ -11,6 +11,8 @@ use crate::domain::token::{TokenAnswer, TokenFailure};
 pub enum Seen {
     /// Tokens.
     Tokens,
+    /// Tokens, for the client's previous secret: the current one was refused.
+    TokensByPrevious,
     /// No answer, or one that blames the provider: unknown outcome, not sent, 5xx, 429 without a
     /// date (F10, F12, F13).
     Failed,
@@ -35,6 +37,7 @@ impl Seen {
     /// What the result of a token request says.
     pub fn of(result: Result<&TokenAnswer, &TokenFailure>) -> Self {
         let failure = match result {
+            Ok(answer) if answer.by_previous_secret => return Self::TokensByPrevious,
             Ok(_) => return Self::Tokens,
             Err(failure) => failure,
         };
@@ -57,11 +60,26 @@ impl Seen {
         }
     }
 
+    /// Whether it brought tokens.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Tokens | Self::TokensByPrevious => true,
+            Self::Throttled { .. }
+            | Self::Failed
+            | Self::GrantRefused
+            | Self::RequestRefused
+            | Self::ClientRefused
+            | Self::Redirected
+            | Self::Other => false,
+        }
+    }
+
     /// The pause that was asked for.
     pub(super) fn pause(&self) -> Option<Duration> {
         match self {
             Self::Throttled { after } => Some(*after),
             Self::Tokens
+            | Self::TokensByPrevious
             | Self::Failed
             | Self::GrantRefused
             | Self::RequestRefused
@@ -93,7 +111,7 @@ impl Tally {
         let count = |kind| seen.iter().filter(|one| **one == kind).count() as u64;
         Self {
             calls: seen.len() as u64,
-            successes: count(Seen::Tokens),
+            successes: count(Seen::Tokens) + count(Seen::TokensByPrevious),
             failures: count(Seen::Failed),
             refusals: count(Seen::GrantRefused),
             malformed: count(Seen::RequestRefused),

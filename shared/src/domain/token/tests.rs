@@ -58,6 +58,7 @@ fn h65_a_missing_refresh_token_keeps_the_old_one_and_a_new_one_replaces_it() {
         connection_config: BTreeMap::new(),
         account: None,
         id_token: None,
+        by_previous_secret: false,
     };
     let refresh_token = |set: TokenSet| set.refresh_token.map(|token| token.expose().to_owned());
     let kept = answer(None).over(&previous);
@@ -101,6 +102,7 @@ fn answer(refresh: Option<&str>, refresh_lifetime: Option<u64>) -> TokenAnswer {
         connection_config: BTreeMap::new(),
         account: None,
         id_token: None,
+        by_previous_secret: false,
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn returnable(
 ) -> Result<App, Page> {
     let app = registry.app(&session.workspace, &session.app).await;
     app.map_err(unavailable)?
-        .filter(|app| app.return_urls.contains(&session.return_url))
+        .filter(|app| !app.is_deleting() && app.return_urls.contains(&session.return_url))
         .ok_or(RETURN_GONE)
 }
 

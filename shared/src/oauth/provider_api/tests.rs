@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 mod every_request;
 mod exchange;
 mod revocation;
+mod two_secrets;
 
 struct Stopped;
 
@@ -43,6 +44,7 @@ fn client() -> ClientCredentials {
     ClientCredentials {
         client_id: "client:1".into(),
         client_secret: Secret::new("s3cret+&"),
+        previous_secret: None,
     }
 }
 

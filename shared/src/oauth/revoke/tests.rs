@@ -17,6 +17,7 @@ fn client() -> ClientCredentials {
     ClientCredentials {
         client_id: "id/1".into(),
         client_secret: Secret::new("s&1"),
+        previous_secret: None,
     }
 }
 

@@ -102,7 +102,7 @@ impl Known {
         standing.seen.push(seen);
         let probing = standing.watch().is_some_and(Watch::is_probe);
         if probing || standing.seen.len() >= TELL_AFTER {
-            let trouble = standing.seen.iter().any(|seen| *seen != Seen::Tokens);
+            let trouble = standing.seen.iter().any(|seen| !seen.is_success());
             standing.tell(engine, connector).await;
             if probing || trouble {
                 standing.admitted = None;

@@ -10,10 +10,14 @@ use super::super::attempt::Outcome;
 use super::connectors::Connectors;
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey};
+use crate::domain::connector::{Connector, ConnectorStatus};
 use crate::domain::ids::ConnectionId;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, LeaseAnswer, StoreError};
 
+/// How long at least the entries of a disabled connector are left alone, and over how long they
+/// are spread then: so long at most until they go on when it is enabled.
+const DISABLED_PAUSE: Duration = Duration::from_secs(3600);
 /// Over how long the entries of a paused connector are spread when its pause ends.
 const SPREAD: Duration = Duration::from_secs(60);
 
@@ -85,6 +89,15 @@ impl RefreshEngine {
         let known = connectors.of(key);
         let connector = known.connector(self, key).await?;
         let now = self.clock.now();
+        if let Some(Connector {
+            status: ConnectorStatus::Disabled { .. },
+            ..
+        }) = connector
+        {
+            let (outcome, entry) = self.set_aside(key, &id, now, bounds.horizon).await?;
+            self.move_entry(work, key, &id, entry).await?;
+            return Ok(Some(outcome));
+        }
         if let Some(connector) = connector
             && let Some(until) = known.paused(self, connector).await
         {
@@ -132,6 +145,28 @@ impl RefreshEngine {
         };
         self.move_entry(work, key, &id, entry).await?;
         Ok(Some(outcome))
+    }
+
+    /// What to do about an entry whose connector is disabled: nobody is asked, nothing is lost.
+    /// It is looked at, so that no entry outlives its connection by being moved for ever.
+    async fn set_aside(
+        &self,
+        key: &ConnectionKey,
+        id: &ConnectionId,
+        now: Timestamp,
+        horizon: Timestamp,
+    ) -> Result<(DueOutcome, Entry), StoreError> {
+        let found = self.connections.connection(key).await?;
+        let live = found.filter(|found| found.id == *id && found.status.is_live());
+        Ok(match live.map(|connection| connection.due_at) {
+            None | Some(None) => (DueOutcome::Gone, Entry::Over),
+            Some(Some(due_at)) if due_at > horizon => (DueOutcome::NotDue, Entry::At(due_at)),
+            Some(Some(_)) => {
+                let late = DISABLED_PAUSE.mul_f64(random_fraction(&*self.entropy));
+                let later = now.after(DISABLED_PAUSE).after(late);
+                (DueOutcome::Postponed, Entry::At(later))
+            }
+        })
     }
 
     /// Puts an entry where it belongs: the new one stands before the old one goes.

@@ -1,25 +1,25 @@
 //! Connections: reading, connecting, disconnecting. The moves under a lease are in `leases`.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::super::items::connection::{
-    outcome_name, read_connection, tombstone_ttl, write_connection, write_readers,
+    outcome_name, read_connection, read_listed, tombstone_ttl, write_connection, write_readers,
 };
 use super::super::items::due::{refresh_work, revocation_work, write_refresh, write_revocation};
 use super::super::items::session::read_session;
-use super::super::items::{Reader, Row, value};
+use super::super::items::{Row, value};
 use super::super::schema::{
-    self, BY_CONNECTOR, DueKind, GSI_PK, GSI_SK, Key, PK, SK, TTL, attr, stage, status,
+    self, APP_PK, BY_APP, BY_CONNECTOR, DueKind, GSI_PK, GSI_SK, Key, PK, TTL, attr, life, stage,
+    status,
 };
+use super::DynamoStore;
 use super::expression::Expression;
-use super::query::{cursor, no_page, one_more, page};
+use super::indexes::{index_key, is_listed, of_app, of_connector};
 use super::transaction::Committed;
-use super::{DynamoStore, keys_of, unavailable};
+use crate::domain::census::Listed;
 use crate::domain::connection::{
-    Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
+    Connection, ConnectionKey, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
 use crate::domain::event::Event;
 use crate::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
@@ -60,21 +60,65 @@ impl Connections for DynamoStore {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<Connection>, StoreError> {
-        let Some(after) = cursor(after, ConnectionId::parse) else {
-            return Ok(no_page());
-        };
-        let mut keys = of_connector(workspace, connector);
-        if let Some(after) = after {
-            keys = keys.more(GSI_SK, value::text(after.as_str()));
-        }
-        let (rows, cut_short) = self.query_index(keys, one_more(limit)).await?;
-        let keys = page(rows, limit, cut_short, |row| {
-            let id = row.get(GSI_SK).and_then(|id| id.as_s().ok());
-            id.cloned().unwrap_or_default()
-        });
+        let index = self
+            .index_page(
+                BY_CONNECTOR,
+                of_connector(workspace, connector),
+                after,
+                limit,
+            )
+            .await?;
         Ok(Page {
-            items: self.hydrate(&keys.items).await?,
-            next: keys.next,
+            items: self.hydrate(&index.items).await?,
+            next: index.next,
+        })
+    }
+
+    async fn of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError> {
+        let index = self
+            .index_page(BY_APP, of_app(workspace, app), after, limit)
+            .await?;
+        Ok(Page {
+            items: self.hydrate(&index.items).await?,
+            next: index.next,
+        })
+    }
+
+    async fn count_of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        most: u32,
+    ) -> Result<(u64, bool), StoreError> {
+        let keys = of_app(workspace, app);
+        self.count_index(BY_APP, keys, u64::from(most)).await
+    }
+
+    async fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Listed>, StoreError> {
+        let index = self
+            .index_page(
+                BY_CONNECTOR,
+                of_connector(workspace, connector),
+                after,
+                limit,
+            )
+            .await?;
+        let items = index.items.iter().map(read_listed);
+        Ok(Page {
+            items: items.collect::<Result<_, _>>()?,
+            next: index.next,
         })
     }
 
@@ -85,7 +129,7 @@ impl Connections for DynamoStore {
         id: &ConnectionId,
     ) -> Result<Option<Connection>, StoreError> {
         let keys = of_connector(workspace, connector).equals(GSI_SK, value::text(id.as_str()));
-        let (rows, _) = self.query_index(keys, 1).await?;
+        let (rows, _) = self.query_index(BY_CONNECTOR, keys, 1).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -98,13 +142,14 @@ impl Connections for DynamoStore {
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError> {
         const SESSION: usize = 0;
         const CONNECTOR: usize = 1;
+        const APP: usize = 2;
         let new = &write.connection;
         let complete = Expression::new()
             .equals(attr::STAGE, value::text(stage::EXCHANGING))
             .set(attr::STAGE, value::text(stage::COMPLETED))
             .set(attr::CONNECTION, value::text(new.id.as_str()));
         let usable = Expression::new()
-            .equals(attr::STATUS, value::text(status::ENABLED))
+            .one_of(attr::STATUS, &[status::ENABLED, status::DISABLED])
             .equals(attr::GENERATION, value::number(new.connector_generation));
         let unchanged = match &write.replaces {
             None => Expression::new().absent(PK),
@@ -122,6 +167,11 @@ impl Connections for DynamoStore {
                 &self.tables.registry,
                 schema::connector(&key.workspace, &key.connector),
                 usable,
+            )?
+            .check(
+                &self.tables.registry,
+                schema::app(&key.workspace, &key.app),
+                Expression::new().absent(attr::STATUS),
             )?
             .put(&self.tables.connections, write_connection(new), unchanged)?
             .tell(&write.event)?;
@@ -141,7 +191,9 @@ impl Connections for DynamoStore {
             Committed::Refused(by) if by.refused(SESSION) => {
                 was_completed(by.item(SESSION), &new.id)
             }
-            Committed::Refused(by) if by.refused(CONNECTOR) => Ok(ConnectAnswer::ConnectorGone),
+            Committed::Refused(by) if by.refused(CONNECTOR) || by.refused(APP) => {
+                Ok(ConnectAnswer::ConnectorGone)
+            }
             Committed::Refused(_) => Ok(ConnectAnswer::Changed),
         }
     }
@@ -225,7 +277,9 @@ impl Connections for DynamoStore {
                 attr::NEXT_ATTEMPT_AT,
             ]);
         change = match revocation {
-            Some(_) => change.set(attr::STATUS, value::text(status::REVOKING)),
+            Some(_) => change
+                .set(attr::STATUS, value::text(status::REVOKING))
+                .set(attr::LIFE, value::text(life::ENDING)),
             None => settle(change, RevocationOutcome::Unsupported, event.time),
         };
         let mut transaction = self
@@ -302,64 +356,6 @@ impl DynamoStore {
         let work = refresh_work(&connection.id, connection.due_at?, self.shards);
         Some(schema::due(DueKind::Refresh, &work))
     }
-
-    async fn query_index(
-        &self,
-        keys: Expression,
-        limit: i32,
-    ) -> Result<(Vec<Row>, bool), StoreError> {
-        let query = self.client.query().table_name(&self.tables.connections);
-        let answer = keys
-            .apply_to_query(query)
-            .index_name(BY_CONNECTOR)
-            .limit(limit)
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let cut_short = answer.last_evaluated_key.is_some();
-        Ok((answer.items.unwrap_or_default(), cut_short))
-    }
-
-    /// The connections that rows of the index stand for, in their order.
-    async fn hydrate(&self, index: &[Row]) -> Result<Vec<Connection>, StoreError> {
-        /// The most a batch may ask for.
-        const BATCH: usize = 100;
-        let mut found = Vec::with_capacity(index.len());
-        for rows in index.chunks(BATCH) {
-            let keys = rows.iter().map(index_key).collect::<Result<Vec<_>, _>>()?;
-            let batch = HashMap::from([(self.tables.connections.clone(), keys_of(keys)?)]);
-            for row in self.batch_get(batch).await?.into_values().flatten() {
-                found.push(read_connection(&row)?);
-            }
-        }
-        // The index may still show what the table has moved on from.
-        found.retain(is_listed);
-        found.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(found)
-    }
-}
-
-fn of_connector(workspace: &WorkspaceId, connector: &ConnectorId) -> Expression {
-    let partition = schema::by_connector(workspace, connector);
-    Expression::new().equals(GSI_PK, value::text(partition))
-}
-
-fn index_key(row: &Row) -> Result<Key, StoreError> {
-    let row = Reader::new(row, "index entry");
-    Ok(Key {
-        pk: row.text(PK)?.to_owned(),
-        sk: row.text(SK)?.to_owned(),
-    })
-}
-
-fn is_listed(connection: &Connection) -> bool {
-    match connection.status {
-        ConnectionStatus::Active
-        | ConnectionStatus::Suspect { .. }
-        | ConnectionStatus::ReconnectRequired { .. }
-        | ConnectionStatus::Revoking { .. } => true,
-        ConnectionStatus::Disconnected { .. } => false,
-    }
 }
 
 /// Requires the connection to be the one that was read, with the tokens it had then.
@@ -375,7 +371,7 @@ fn settle(change: Expression, outcome: RevocationOutcome, at: Timestamp) -> Expr
         .set(attr::STATUS, value::text(status::DISCONNECTED))
         .set(attr::OUTCOME, value::text(outcome_name(outcome)))
         .set(TTL, tombstone_ttl(at))
-        .remove(&[GSI_PK, GSI_SK])
+        .remove(&[GSI_PK, GSI_SK, APP_PK, attr::LIFE, attr::CONSENTED_SCOPES])
 }
 
 /// A session is completed by one write only, so one that is completed with this very

@@ -22,9 +22,9 @@ use super::expression::Expression;
 use super::{DynamoStore, unavailable};
 use crate::domain::connection::ConnectionKey;
 use crate::domain::event::Event;
-use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::ids::{ConnectionId, WorkspaceId};
 use crate::domain::time::Timestamp;
-use crate::ports::{DueTable, DueWork, Page, Revocation, StoreError};
+use crate::ports::{Doomed, DueTable, DueWork, Page, Revocation, StoreError};
 
 /// How long an event that nothing waits for may keep tokens from being stored.
 const EVENT_LIMIT: Duration = Duration::from_millis(500);
@@ -121,14 +121,14 @@ impl DueTable for DynamoStore {
         shard: u32,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError> {
+    ) -> Result<Vec<(DueWork, WorkspaceId, Doomed)>, StoreError> {
         let rows = self
             .due(DueKind::Deletion, shard, just_after(now), limit)
             .await?;
         Ok(readable(&rows, |row| {
             let work = read_work(shard, row)?;
-            let (workspace, connector) = read_deletion(&work)?;
-            Ok((work, workspace, connector))
+            let (workspace, what) = read_deletion(&work)?;
+            Ok((work, workspace, what))
         }))
     }
 

@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::super::items::health::{read_breaker, read_health, read_tally};
 use super::super::items::{Row, value};
-use super::super::schema::{self, BREAKER_LIFETIME, PK, SK, TALLY_LIFETIME, TTL, attr};
+use super::super::schema::{
+    self, BREAKER_LIFETIME, PK, SECRET_LIFETIME, SK, TALLY_LIFETIME, TTL, attr,
+};
 use super::expression::Expression;
 use super::transaction::Committed;
 use super::{DynamoStore, Updated, unavailable};
@@ -105,6 +107,22 @@ impl ConnectorHealth for DynamoStore {
         let at = schema::breaker(workspace, connector);
         let updated = self.update(&self.tables.due, at, change, ReturnValue::None);
         Ok(updated.await?.is_done())
+    }
+
+    async fn secret_worked(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        set_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let change = Expression::new()
+            .absent_or_less(attr::AT, value::time(now))
+            .set(attr::AT, value::time(now))
+            .set(TTL, value::ttl(now.after(SECRET_LIFETIME)));
+        let at = schema::client_secret(workspace, connector, set_at);
+        let updated = self.update(&self.tables.due, at, change, ReturnValue::None);
+        updated.await.map(|_| ())
     }
 }
 

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::super::items::connection::{read_connection, read_lease};
 use super::super::items::{Row, value};
-use super::super::schema::{self, attr, status};
+use super::super::schema::{self, attr, life, status};
 use super::expression::Expression;
 use super::transaction::Committed;
 use super::{DynamoStore, Updated};
@@ -198,6 +198,7 @@ impl DynamoStore {
         // The sealed tokens stay: a later disconnect still has to revoke them.
         let change = live_as_leased(owned(lease), lease)
             .set(attr::STATUS, value::text(status::RECONNECT_REQUIRED))
+            .set(attr::LIFE, value::text(life::DEAD))
             .set(attr::REASON, value::text(reason.as_str()))
             .set(attr::SINCE, value::time(since))
             .set(attr::LAST_ATTEMPT, value::text(lease.attempt.as_str()))

@@ -5,11 +5,13 @@ use async_trait::async_trait;
 use super::super::items::due::{deletion_work, write_deletion};
 use super::super::items::registry::{
     read_api_key, read_app, read_connector, write_api_key, write_app, write_connector,
+    write_reservation,
 };
-use super::super::items::{Reader, value};
-use super::super::schema::{self, CONNECTORS, DueKind, PK, SK, attr, status};
+use super::super::items::{Reader, Row, value};
+use super::super::schema::{self, CONNECTORS, DueKind, Key, PK, SK, attr, status};
 use super::expression::Expression;
 use super::query::{cursor, no_page, one_more, page};
+use super::transaction::Committed;
 use super::{DynamoStore, key_row, unavailable};
 use crate::domain::app::{ApiKey, App, MOST_KEYS};
 use crate::domain::audit::AuditEntry;
@@ -17,7 +19,7 @@ use crate::domain::connector::Connector;
 use crate::domain::event::Event;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, WorkspaceId};
 use crate::domain::time::Timestamp;
-use crate::ports::{DueWork, Page, Registry, StoreError};
+use crate::ports::{Doomed, DueWork, Page, Registry, StoreError};
 
 #[async_trait]
 impl Registry for DynamoStore {
@@ -27,13 +29,78 @@ impl Registry for DynamoStore {
         row.as_ref().map(read_app).transpose()
     }
 
-    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
-        self.transaction()
-            .put(&self.tables.registry, write_app(app), Expression::new())?
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let put = self
+            .transaction()
+            .put(&self.tables.registry, write_app(app), not_deleting())?
             .note(entry)?
             .commit()
-            .await
-            .map(|_| ())
+            .await?;
+        Ok(put.is_done())
+    }
+
+    async fn begin_app_deletion(
+        &self,
+        app: &App,
+        due_at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        const APP: usize = 0;
+        let table = &self.tables.registry;
+        let what = Doomed::App(app.id.clone());
+        let work = deletion_work(&app.workspace, &what, due_at, self.shards);
+        loop {
+            let (ring, unmoved) = self.key_ring(&app.workspace, &app.id).await?;
+            let closed = unmoved
+                .count(attr::VERSION)
+                .set(attr::STATUS, value::text(status::DELETING));
+            let mut transaction = self
+                .transaction()
+                .put(table, write_app(app), not_deleting().exists(PK))?
+                .update(table, ring, closed)?
+                .put(&self.tables.due, write_deletion(&work), Expression::new())?
+                .note(entry)?;
+            for key in self.api_keys(&app.workspace, &app.id).await? {
+                let listing = schema::listed_api_key(&app.workspace, &app.id, &key.id);
+                let record = schema::api_key(&key.hash);
+                transaction = transaction
+                    .delete(table, listing, Expression::new())?
+                    .delete(table, record, Expression::new())?;
+            }
+            match transaction.commit().await? {
+                Committed::Done => return Ok(true),
+                Committed::Refused(by) if by.refused(APP) => return Ok(false),
+                // A key was added meanwhile.
+                Committed::Refused(_) => {}
+            }
+        }
+    }
+
+    async fn finish_app_deletion(
+        &self,
+        app: &App,
+        work: &DueWork,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.registry;
+        let due = schema::due(DueKind::Deletion, work);
+        let deleting = Expression::new().equals(attr::STATUS, value::text(status::DELETING));
+        let finished = self
+            .transaction()
+            .delete(table, schema::app(&app.workspace, &app.id), deleting)?
+            .delete(
+                table,
+                schema::key_ring(&app.workspace, &app.id),
+                Expression::new(),
+            )?
+            .delete(&self.tables.due, due.clone(), Expression::new())?
+            .tell(event)?
+            .commit()
+            .await?;
+        if !finished.is_done() {
+            self.delete(&self.tables.due, due).await?;
+        }
+        Ok(finished.is_done())
     }
 
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -61,22 +128,15 @@ impl Registry for DynamoStore {
     }
 
     async fn add_api_key(&self, key: &ApiKey, entry: &AuditEntry) -> Result<bool, StoreError> {
+        const RING: usize = 0;
         let table = &self.tables.registry;
         loop {
             // The ring before the keys: what is added in between moves it.
-            let ring = schema::key_ring(&key.workspace, &key.app);
-            let moved = self.get(table, ring.clone()).await?;
-            let moved = moved
-                .map(|row| Reader::new(&row, "key ring").number::<u64>(attr::VERSION))
-                .transpose()?;
+            let (ring, unmoved) = self.key_ring(&key.workspace, &key.app).await?;
             let live = self.api_keys(&key.workspace, &key.app).await?;
             if live.len() >= MOST_KEYS {
                 return Ok(false);
             }
-            let unmoved = match moved {
-                None => Expression::new().absent(PK),
-                Some(version) => is_version(version),
-            };
             let listing = schema::listed_api_key(&key.workspace, &key.app, &key.id);
             let record = schema::api_key(&key.hash);
             let added = self
@@ -87,9 +147,13 @@ impl Registry for DynamoStore {
                 .note(entry)?
                 .commit()
                 .await?;
-            // Refused, somebody else has added one: that ends when there is no more room.
-            if added.is_done() {
-                return Ok(true);
+            match added {
+                Committed::Done => return Ok(true),
+                Committed::Refused(by) if by.item(RING).is_some_and(is_closed) => {
+                    return Ok(false);
+                }
+                // Somebody else has added one: that ends when there is no more room.
+                Committed::Refused(_) => {}
             }
         }
     }
@@ -162,8 +226,21 @@ impl Registry for DynamoStore {
         connector: &Connector,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        self.write_connector(connector, Expression::new().absent(PK), event)
-            .await
+        let table = &self.tables.registry;
+        let of = value::text(connector.workspace.as_str());
+        let own = Expression::new().any_of(|any| any.absent(PK).equals(attr::WORKSPACE, of));
+        let added = self
+            .transaction()
+            .put(
+                table,
+                write_connector(connector),
+                Expression::new().absent(PK),
+            )?
+            .put(table, write_reservation(connector), own)?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(added.is_done())
     }
 
     async fn replace_connector(
@@ -172,8 +249,15 @@ impl Registry for DynamoStore {
         expected_version: u64,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        self.write_connector(connector, is_version(expected_version), event)
-            .await
+        let table = &self.tables.registry;
+        let as_read = is_version(expected_version);
+        let replaced = self
+            .transaction()
+            .put(table, write_connector(connector), as_read)?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(replaced.is_done())
     }
 
     async fn begin_connector_deletion(
@@ -183,7 +267,8 @@ impl Registry for DynamoStore {
         due_at: Timestamp,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let work = deletion_work(&connector.workspace, &connector.id, due_at, self.shards);
+        let what = Doomed::Connector(connector.id.clone());
+        let work = deletion_work(&connector.workspace, &what, due_at, self.shards);
         let begun = self
             .transaction()
             .put(
@@ -224,20 +309,29 @@ impl Registry for DynamoStore {
 }
 
 impl DynamoStore {
-    async fn write_connector(
+    /// An app's key ring, and the condition that it is not moved from here on and not closed.
+    async fn key_ring(
         &self,
-        connector: &Connector,
-        condition: Expression,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
-        let written = self
-            .transaction()
-            .put(&self.tables.registry, write_connector(connector), condition)?
-            .tell(event)?
-            .commit()
-            .await?;
-        Ok(written.is_done())
+        workspace: &WorkspaceId,
+        app: &AppId,
+    ) -> Result<(Key, Expression), StoreError> {
+        let at = schema::key_ring(workspace, app);
+        let row = self.get(&self.tables.registry, at.clone()).await?;
+        let unmoved = match row {
+            None => Expression::new().absent(PK),
+            Some(row) => is_version(Reader::new(&row, "key ring").number(attr::VERSION)?),
+        };
+        Ok((at, unmoved.absent(attr::STATUS)))
     }
+}
+
+fn is_closed(ring: &Row) -> bool {
+    ring.contains_key(attr::STATUS)
+}
+
+/// Of an app: also of one that is not there.
+fn not_deleting() -> Expression {
+    Expression::new().absent(attr::STATUS)
 }
 
 fn is_version(version: u64) -> Expression {

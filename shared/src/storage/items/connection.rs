@@ -3,8 +3,9 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::super::schema::{self, GSI_PK, GSI_SK, PK, SK, TTL, attr, status};
+use super::super::schema::{self, APP_PK, GSI_PK, GSI_SK, PK, SK, TTL, attr, life, status};
 use super::{Reader, Row, Writer, value};
+use crate::domain::census::{Life, Listed};
 use crate::domain::connection::{
     Connection, ConnectionStatus, Readers, ReconnectReason, RevocationOutcome,
 };
@@ -86,9 +87,46 @@ pub(in super::super) fn write_connection(connection: &Connection) -> Row {
                     &connection.key.connector,
                 )),
             )
-            .with(GSI_SK, value::text(connection.id.as_str())),
+            .with(GSI_SK, value::text(connection.id.as_str()))
+            .with(
+                APP_PK,
+                value::text(schema::by_app(
+                    &connection.key.workspace,
+                    &connection.key.app,
+                )),
+            )
+            .with(attr::LIFE, value::text(life_of(&connection.status)))
+            .with(
+                attr::CONSENTED_SCOPES,
+                value::scopes(&connection.granted_scopes),
+            ),
     }
     .done()
+}
+
+/// What the index says of a connection that it lists.
+fn life_of(status: &ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => life::LIVE,
+        ConnectionStatus::ReconnectRequired { .. } => life::DEAD,
+        ConnectionStatus::Revoking { .. } | ConnectionStatus::Disconnected { .. } => life::ENDING,
+    }
+}
+
+/// Reads an entry of the index.
+pub(in super::super) fn read_listed(row: &Row) -> Result<Listed, StoreError> {
+    let item = Reader::new(row, "index entry");
+    Ok(Listed {
+        life: match item.text(attr::LIFE)? {
+            life::LIVE => Life::Live,
+            life::DEAD => Life::Dead,
+            life::ENDING => Life::Ending,
+            _ => return Err(item.corrupt()),
+        },
+        connector_generation: item.number(attr::CONNECTOR_GENERATION)?,
+        requested_scopes: item.scopes(attr::REQUESTED_SCOPES)?,
+        consented_scopes: item.scopes(attr::CONSENTED_SCOPES)?,
+    })
 }
 
 /// When the item of a connection disconnected at `since` may go.

@@ -6,9 +6,9 @@ use super::super::schema::{self, DueKind, SK, attr};
 use super::{Reader, Row, Writer, value};
 use crate::domain::connection::ConnectionKey;
 use crate::domain::event::Event;
-use crate::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
+use crate::domain::ids::{ConnectionId, WorkspaceId};
 use crate::domain::time::Timestamp;
-use crate::ports::{DueWork, Revocation, StoreError};
+use crate::ports::{Doomed, DueWork, Revocation, StoreError};
 
 /// The work of refreshing a connection that is due at `due_at`.
 pub(in super::super) fn refresh_work(id: &ConnectionId, due_at: Timestamp, shards: u32) -> DueWork {
@@ -24,14 +24,14 @@ pub(in super::super) fn revocation_work(
     work(schema::revocation_id(revocation), due_at, shards)
 }
 
-/// The work of deleting a connector.
+/// The work of deleting a connector or an app.
 pub(in super::super) fn deletion_work(
     workspace: &WorkspaceId,
-    connector: &ConnectorId,
+    what: &Doomed,
     due_at: Timestamp,
     shards: u32,
 ) -> DueWork {
-    work(schema::deletion_id(workspace, connector), due_at, shards)
+    work(schema::deletion_id(workspace, what), due_at, shards)
 }
 
 /// The work of publishing an event, should whoever wrote it not come to it.
@@ -92,14 +92,12 @@ pub(in super::super) fn read_revocation(row: &Row) -> Result<Revocation, StoreEr
     })
 }
 
-/// A connector's deletion says everything in its key.
+/// A deletion says everything in its key.
 pub(in super::super) fn write_deletion(work: &DueWork) -> Row {
     Writer::new(schema::due(DueKind::Deletion, work)).done()
 }
 
-pub(in super::super) fn read_deletion(
-    work: &DueWork,
-) -> Result<(WorkspaceId, ConnectorId), StoreError> {
+pub(in super::super) fn read_deletion(work: &DueWork) -> Result<(WorkspaceId, Doomed), StoreError> {
     schema::parse_deletion_id(&work.id).ok_or(StoreError::Corrupt("deletion"))
 }
 

@@ -3,6 +3,7 @@
 use super::super::schema::{self, SK, attr};
 use super::{Reader, Row};
 use crate::domain::health::{Breaker, Cause, Health, Tally};
+use crate::domain::time::Timestamp;
 use crate::ports::StoreError;
 
 /// Reads what one partition holds.
@@ -14,6 +15,10 @@ pub(in super::super) fn read_health(rows: &[Row]) -> Result<Health, StoreError> 
         if sk == schema::BREAKER {
             health.breaker = read_breaker(row)?;
             health.closed_at = item.maybe_time(attr::CLOSED_AT)?;
+        } else if let Some(set_at) = sk.strip_prefix(schema::SECRETS) {
+            let set_at = set_at.parse().map_err(|_| item.corrupt())?;
+            let set_at = Timestamp::from_millis(set_at);
+            health.secrets.insert(set_at, item.time(attr::AT)?);
         } else if let Ok(minute) = sk.parse() {
             // Any other key is a newer version's (F47).
             health.minutes.insert(minute, read_tally(row)?);

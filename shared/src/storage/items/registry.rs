@@ -5,7 +5,7 @@ use url::Url;
 
 use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
-use crate::domain::app::{AccountChange, ApiKey, App, Completion, KeyScope};
+use crate::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, KeyScope};
 use crate::domain::connector::{
     ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
@@ -13,6 +13,10 @@ use crate::domain::ids::AppId;
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_app(app: &App) -> Row {
+    let deleting = match app.status {
+        AppStatus::Active => None,
+        AppStatus::Deleting { since } => Some(since),
+    };
     Writer::new(schema::app(&app.workspace, &app.id))
         .with(attr::WORKSPACE, value::text(app.workspace.as_str()))
         .with(attr::APP, value::text(app.id.as_str()))
@@ -29,6 +33,11 @@ pub(in super::super) fn write_app(app: &App) -> Row {
             attr::ACCOUNT_CHANGE,
             value::text(account_change(app.account_change)),
         )
+        .with_some(
+            attr::STATUS,
+            deleting.map(|_| value::text(status::DELETING)),
+        )
+        .with_some(attr::SINCE, deleting.map(value::time))
         .with(attr::CREATED_AT, value::time(app.created_at))
         .with(attr::UPDATED_AT, value::time(app.updated_at))
         .done()
@@ -45,6 +54,13 @@ pub(in super::super) fn read_app(row: &Row) -> Result<App, StoreError> {
         return_urls: urls.collect::<Result<_, _>>().map_err(|_| item.corrupt())?,
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
         account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
+        status: match item.maybe_text(attr::STATUS)? {
+            None => AppStatus::Active,
+            Some(status::DELETING) => AppStatus::Deleting {
+                since: item.time(attr::SINCE)?,
+            },
+            Some(_) => return Err(item.corrupt()),
+        },
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })
@@ -88,25 +104,21 @@ pub(in super::super) fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
 pub(in super::super) fn write_connector(connector: &Connector) -> Row {
     let (status, since) = match connector.status {
         ConnectorStatus::Enabled => (status::ENABLED, None),
+        ConnectorStatus::Disabled { since } => (status::DISABLED, Some(since)),
         ConnectorStatus::Deleting { since } => (status::DELETING, Some(since)),
     };
     let config = connector.config.iter();
     let config = config.map(|(name, text)| (name.clone(), value::text(text)));
     let apps = connector.allowed_apps.as_ref();
-    let secret = &connector.client_secret;
-    Writer::new(schema::connector(&connector.workspace, &connector.id))
+    let item = Writer::new(schema::connector(&connector.workspace, &connector.id));
+    let item = write_client_secret(item, CURRENT, connector.client_secret.as_ref());
+    write_client_secret(item, PREVIOUS, connector.previous_secret.as_ref())
         .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
         .with(attr::CONNECTOR, value::text(connector.id.as_str()))
         .with(attr::NAME, value::text(&connector.name))
         .with(attr::PROVIDER, value::text(connector.provider.as_str()))
         .with(attr::KIND, value::text(kind(connector.kind)))
         .with(attr::CLIENT_ID, value::text(&connector.client_id))
-        .with(attr::SECRET, value::bytes(&secret.sealed))
-        .with(attr::SECRET_SET_AT, value::time(secret.set_at))
-        .with_some(
-            attr::SECRET_LAST_FOUR,
-            secret.last_four.as_ref().map(value::text),
-        )
         .with(attr::SCOPES, value::scopes(&connector.scopes))
         .with(
             attr::SCOPE_POLICY,
@@ -140,17 +152,17 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         provider: item.id(attr::PROVIDER)?,
         kind: item.word(attr::KIND)?,
         client_id: item.text(attr::CLIENT_ID)?.to_owned(),
-        client_secret: ClientSecret {
-            sealed: item.bytes(attr::SECRET)?,
-            set_at: item.time(attr::SECRET_SET_AT)?,
-            last_four: item.maybe_text(attr::SECRET_LAST_FOUR)?.map(str::to_owned),
-        },
+        client_secret: read_client_secret(&item, CURRENT)?,
+        previous_secret: read_client_secret(&item, PREVIOUS)?,
         scopes: item.scopes(attr::SCOPES)?,
         scope_policy: item.word(attr::SCOPE_POLICY)?,
         config: item.map(attr::CONFIG)?,
         allowed_apps: apps.transpose()?,
         status: match item.text(attr::STATUS)? {
             status::ENABLED => ConnectorStatus::Enabled,
+            status::DISABLED => ConnectorStatus::Disabled {
+                since: item.time(attr::SINCE)?,
+            },
             status::DELETING => ConnectorStatus::Deleting {
                 since: item.time(attr::SINCE)?,
             },
@@ -161,6 +173,49 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,
     })
+}
+
+/// Where a client secret stands on its connector: envelope, time and tail.
+type SecretAttributes = [&'static str; 3];
+const CURRENT: SecretAttributes = [attr::SECRET, attr::SECRET_SET_AT, attr::SECRET_LAST_FOUR];
+const PREVIOUS: SecretAttributes = [
+    attr::PREVIOUS_SECRET,
+    attr::PREVIOUS_SECRET_SET_AT,
+    attr::PREVIOUS_SECRET_LAST_FOUR,
+];
+
+fn write_client_secret(
+    item: Writer,
+    [sealed, set_at, last_four]: SecretAttributes,
+    secret: Option<&ClientSecret>,
+) -> Writer {
+    let Some(secret) = secret else {
+        return item;
+    };
+    item.with(sealed, value::bytes(&secret.sealed))
+        .with(set_at, value::time(secret.set_at))
+        .with_some(last_four, secret.last_four.as_ref().map(value::text))
+}
+
+fn read_client_secret(
+    item: &Reader<'_>,
+    [sealed, set_at, last_four]: SecretAttributes,
+) -> Result<Option<ClientSecret>, StoreError> {
+    let Some(sealed) = item.maybe_bytes(sealed)? else {
+        return Ok(None);
+    };
+    Ok(Some(ClientSecret {
+        sealed,
+        set_at: item.time(set_at)?,
+        last_four: item.maybe_text(last_four)?.map(str::to_owned),
+    }))
+}
+
+/// Whose an id of a connector is, for good.
+pub(in super::super) fn write_reservation(connector: &Connector) -> Row {
+    Writer::new(schema::reservation(&connector.id))
+        .with(attr::WORKSPACE, value::text(connector.workspace.as_str()))
+        .done()
 }
 
 pub(super) fn completion(completion: Completion) -> &'static str {

@@ -159,7 +159,7 @@ async fn deletions(store: &dyn AnyStore) -> Vec<(DueWork, String)> {
     let mut found = Vec::new();
     for shard in 0..SHARDS {
         for (work, of, id) in store.due_deletions(shard, at(1_000_000), 99).await.unwrap() {
-            found.push((work, format!("{of} {id}")));
+            found.push((work, format!("{of} {id:?}")));
         }
     }
     found.sort_by(|a, b| (a.0.due_at, &a.1).cmp(&(b.0.due_at, &b.1)));

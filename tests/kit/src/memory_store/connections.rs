@@ -1,10 +1,10 @@
 //! Connections and their leases.
 
 use async_trait::async_trait;
+use shared::domain::census::{Life, Listed};
 use shared::domain::connection::{
     Connection, ConnectionKey, ConnectionStatus, Lease, Readers, ReconnectReason, RevocationOutcome,
 };
-use shared::domain::connector::ConnectorStatus;
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use shared::domain::refresh_protocol::{FailedAttempt, is_lease_over, may_lease, may_store};
@@ -46,7 +46,47 @@ impl Connections for MemoryStore {
     ) -> Result<Page<Connection>, StoreError> {
         let state = self.state();
         let listed = state.listed(workspace, connector);
+        let listed = listed.map(|kept| &kept.connection);
         Ok(page(listed, |found| found.id.as_str(), after, limit))
+    }
+
+    async fn of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Connection>, StoreError> {
+        let state = self.state();
+        let of_app = state.of_app(workspace, app);
+        Ok(page(of_app, |found| found.id.as_str(), after, limit))
+    }
+
+    async fn count_of_app(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        most: u32,
+    ) -> Result<(u64, bool), StoreError> {
+        let count = self.state().of_app(workspace, app).count() as u64;
+        let most = u64::from(most);
+        Ok((count.min(most), count <= most))
+    }
+
+    async fn listed(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Listed>, StoreError> {
+        let state = self.state();
+        let listed = state.listed(workspace, connector);
+        let page = page(listed, |kept| kept.connection.id.as_str(), after, limit);
+        Ok(Page {
+            items: page.items.iter().map(Kept::as_listed).collect(),
+            next: page.next,
+        })
     }
 
     async fn by_id(
@@ -57,7 +97,8 @@ impl Connections for MemoryStore {
     ) -> Result<Option<Connection>, StoreError> {
         let state = self.state();
         let mut listed = state.listed(workspace, connector);
-        Ok(listed.find(|found| found.id == *id).cloned())
+        let found = listed.find(|kept| kept.connection.id == *id);
+        Ok(found.map(Kept::as_stored))
     }
 
     async fn connect(&self, write: &ConnectWrite) -> Result<ConnectAnswer, StoreError> {
@@ -72,9 +113,11 @@ impl Connections for MemoryStore {
         };
         let connector = state.connector(&new.key.workspace, &new.key.connector);
         if !connector.is_some_and(|connector| {
-            connector.status == ConnectorStatus::Enabled
-                && connector.generation == new.connector_generation
+            !connector.status.is_deleting() && connector.generation == new.connector_generation
         }) {
+            return Ok(ConnectAnswer::ConnectorGone);
+        }
+        if state.is_deleting(&new.key.workspace, &new.key.app) {
             return Ok(ConnectAnswer::ConnectorGone);
         }
         let standing = state.connections.get(&new.key);
@@ -101,6 +144,7 @@ impl Connections for MemoryStore {
             lease: None,
             last_attempt: None,
             readers: Readers::new(),
+            consented_scopes: new.granted_scopes.clone(),
         };
         state.connections.insert(new.key.clone(), kept);
         if let Some(session) = state.sessions.get_mut(&write.session) {
@@ -317,6 +361,21 @@ impl Kept {
         self.connection.clone()
     }
 
+    fn as_listed(&self) -> Listed {
+        Listed {
+            life: match self.connection.status {
+                ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => Life::Live,
+                ConnectionStatus::ReconnectRequired { .. } => Life::Dead,
+                ConnectionStatus::Revoking { .. } | ConnectionStatus::Disconnected { .. } => {
+                    Life::Ending
+                }
+            },
+            connector_generation: self.connection.connector_generation,
+            requested_scopes: self.connection.requested_scopes.clone(),
+            consented_scopes: self.consented_scopes.clone(),
+        }
+    }
+
     fn is_as_read(&self, read: &Connection) -> bool {
         self.connection.id == read.id && self.connection.generation == read.generation
     }
@@ -348,10 +407,18 @@ impl State {
         &self,
         workspace: &WorkspaceId,
         connector: &ConnectorId,
-    ) -> impl Iterator<Item = &Connection> {
+    ) -> impl Iterator<Item = &Kept> {
+        self.connections.values().filter(move |kept| {
+            let found = &kept.connection;
+            (&found.key.workspace, &found.key.connector) == (workspace, connector)
+                && !matches!(found.status, ConnectionStatus::Disconnected { .. })
+        })
+    }
+
+    fn of_app(&self, workspace: &WorkspaceId, app: &AppId) -> impl Iterator<Item = &Connection> {
         let all = self.connections.values().map(|kept| &kept.connection);
         all.filter(move |found| {
-            (&found.key.workspace, &found.key.connector) == (workspace, connector)
+            (&found.key.workspace, &found.key.app) == (workspace, app)
                 && !matches!(found.status, ConnectionStatus::Disconnected { .. })
         })
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use shared::domain::connection::ConnectionKey;
 use shared::domain::event::Event;
-use shared::domain::ids::{ConnectionId, ConnectorId, WorkspaceId};
+use shared::domain::ids::{ConnectionId, WorkspaceId};
 use shared::domain::time::Timestamp;
-use shared::ports::{DueTable, DueWork, Page, Revocation, StoreError};
+use shared::ports::{Doomed, DueTable, DueWork, Page, Revocation, StoreError};
 
 use super::MemoryStore;
 
@@ -129,9 +129,9 @@ impl DueTable for MemoryStore {
         shard: u32,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(DueWork, WorkspaceId, ConnectorId)>, StoreError> {
+    ) -> Result<Vec<(DueWork, WorkspaceId, Doomed)>, StoreError> {
         let due = due(&self.state().deletions, shard, now, limit).into_iter();
-        let due = due.map(|(work, (workspace, connector))| (work, workspace, connector));
+        let due = due.map(|(work, (workspace, what))| (work, workspace, what));
         Ok(due.collect())
     }
 

@@ -82,4 +82,19 @@ impl ConnectorHealth for MemoryStore {
         }
         Ok(closes)
     }
+
+    async fn secret_worked(
+        &self,
+        workspace: &WorkspaceId,
+        connector: &ConnectorId,
+        set_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let at = (workspace.clone(), connector.clone());
+        let mut state = self.state();
+        let secrets = &mut state.health.entry(at).or_default().secrets;
+        let worked = secrets.entry(set_at).or_insert(now);
+        *worked = now.max(*worked);
+        Ok(())
+    }
 }

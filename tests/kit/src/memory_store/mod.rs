@@ -17,18 +17,19 @@ use async_trait::async_trait;
 use shared::domain::app::{ApiKey, App, MOST_KEYS};
 use shared::domain::audit::{AuditEntry, AuditId};
 use shared::domain::connection::{Connection, ConnectionKey, Readers};
-use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::connector::Connector;
 use shared::domain::event::Event;
 use shared::domain::health::Health;
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
 use shared::domain::rate::Reader;
+use shared::domain::scopes::ScopeList;
 use shared::domain::session::AuthorizationSession;
 use shared::domain::time::Timestamp;
 use shared::ports::{
-    DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, ReadCounts, Registry, Revocation,
-    StoreError, WrappedRootKey, WrappedWorkspaceKeys,
+    Doomed, DueWork, KeyTable, Lookup, LookupKeys, LookupRows, Page, ReadCounts, Registry,
+    Revocation, StoreError, WrappedRootKey, WrappedWorkspaceKeys,
 };
 
 /// All stores in one value.
@@ -43,11 +44,13 @@ struct State {
     apps: BTreeMap<(WorkspaceId, AppId), App>,
     api_keys: BTreeMap<[u8; 32], ApiKey>,
     connectors: BTreeMap<(WorkspaceId, ConnectorId), Connector>,
+    /// Whose the ids of connectors are, for good.
+    reserved: BTreeMap<ConnectorId, WorkspaceId>,
     sessions: BTreeMap<SessionId, AuthorizationSession>,
     connections: BTreeMap<ConnectionKey, Kept>,
     refreshes: BTreeMap<DueWork, ConnectionKey>,
     revocations: BTreeMap<DueWork, Revocation>,
-    deletions: BTreeMap<DueWork, (WorkspaceId, ConnectorId)>,
+    deletions: BTreeMap<DueWork, (WorkspaceId, Doomed)>,
     events: BTreeMap<EventId, Event>,
     health: BTreeMap<(WorkspaceId, ConnectorId), Health>,
     reads: BTreeMap<(Reader, i64), u64>,
@@ -59,7 +62,7 @@ struct State {
 }
 
 /// A connection with what the domain does not see of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     connection: Connection,
     lease: Option<Held>,
@@ -67,9 +70,11 @@ struct Kept {
     last_attempt: Option<AttemptId>,
     /// Who has read its token lately.
     readers: Readers,
+    /// What was granted at the last consent.
+    consented_scopes: ScopeList,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     owner: AttemptId,
     until: Timestamp,
@@ -96,12 +101,54 @@ impl Registry for MemoryStore {
         Ok(self.state().apps.get(&at).cloned())
     }
 
-    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
-        let at = (app.workspace.clone(), app.id.clone());
+    async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<bool, StoreError> {
         let mut state = self.state();
-        state.apps.insert(at, app.clone());
-        state.note(entry);
-        Ok(())
+        let stays = !state.is_deleting(&app.workspace, &app.id);
+        if stays {
+            state.put_app(app);
+            state.note(entry);
+        }
+        Ok(stays)
+    }
+
+    async fn begin_app_deletion(
+        &self,
+        app: &App,
+        due_at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let (workspace, id) = (&app.workspace, &app.id);
+        let work = self.work(format!("{workspace} app {id}"), due_at);
+        let mut state = self.state();
+        let at = (workspace.clone(), id.clone());
+        let begins = state.apps.get(&at).is_some_and(|kept| !kept.is_deleting());
+        if begins {
+            state.put_app(app);
+            state
+                .api_keys
+                .retain(|_, key| (&key.workspace, &key.app) != (workspace, id));
+            let what = Doomed::App(id.clone());
+            state.deletions.insert(work, (workspace.clone(), what));
+            state.note(entry);
+        }
+        Ok(begins)
+    }
+
+    async fn finish_app_deletion(
+        &self,
+        app: &App,
+        work: &DueWork,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        state.deletions.remove(work);
+        let deleting = state.is_deleting(&app.workspace, &app.id);
+        if deleting {
+            let at = (app.workspace.clone(), app.id.clone());
+            state.apps.remove(&at);
+            state.put_event(event);
+        }
+        Ok(deleting)
     }
 
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -127,7 +174,8 @@ impl Registry for MemoryStore {
         let mut state = self.state();
         let keys = state.api_keys.values();
         let of_app = keys.filter(|kept| (&kept.workspace, &kept.app) == (&key.workspace, &key.app));
-        let room = of_app.count() < MOST_KEYS;
+        let deleting = state.is_deleting(&key.workspace, &key.app);
+        let room = of_app.count() < MOST_KEYS && !deleting;
         if room {
             state.api_keys.insert(key.hash, key.clone());
             state.note(entry);
@@ -180,10 +228,11 @@ impl Registry for MemoryStore {
         event: &Event,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
-        let free = state
-            .connector(&connector.workspace, &connector.id)
-            .is_none();
+        let (workspace, id) = (&connector.workspace, &connector.id);
+        let own = state.reserved.get(id).is_none_or(|of| of == workspace);
+        let free = own && state.connector(workspace, id).is_none();
         if free {
+            state.reserved.insert(id.clone(), workspace.clone());
             state.put_connector(connector);
             state.put_event(event);
         }
@@ -218,7 +267,8 @@ impl Registry for MemoryStore {
         let as_expected = state.has_version(connector, expected_version);
         if as_expected {
             state.put_connector(connector);
-            let what = (connector.workspace.clone(), connector.id.clone());
+            let what = Doomed::Connector(connector.id.clone());
+            let what = (connector.workspace.clone(), what);
             state.deletions.insert(work, what);
             state.note(entry);
         }
@@ -236,7 +286,7 @@ impl Registry for MemoryStore {
         state.deletions.remove(work);
         let deleting = state
             .connector(workspace, connector)
-            .is_some_and(|kept| kept.status != ConnectorStatus::Enabled);
+            .is_some_and(|kept| kept.status.is_deleting());
         if deleting {
             let at = (workspace.clone(), connector.clone());
             state.connectors.remove(&at);
@@ -249,6 +299,16 @@ impl Registry for MemoryStore {
 impl State {
     fn connector(&self, workspace: &WorkspaceId, id: &ConnectorId) -> Option<&Connector> {
         self.connectors.get(&(workspace.clone(), id.clone()))
+    }
+
+    pub(super) fn is_deleting(&self, workspace: &WorkspaceId, app: &AppId) -> bool {
+        let app = self.apps.get(&(workspace.clone(), app.clone()));
+        app.is_some_and(App::is_deleting)
+    }
+
+    fn put_app(&mut self, app: &App) {
+        let at = (app.workspace.clone(), app.id.clone());
+        self.apps.insert(at, app.clone());
     }
 
     fn has_version(&self, connector: &Connector, version: u64) -> bool {
