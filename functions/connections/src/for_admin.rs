@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use shared::domain::connection::{Connection, ReconnectReason};
-use shared::domain::connector::Connector;
+use shared::domain::connector::{Connector, ConnectorKind};
 use shared::domain::handout::{Standing, missing_scopes, standing_at};
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, UserId};
 use shared::domain::scopes::ScopeList;
@@ -21,6 +21,8 @@ use crate::State;
 struct Item {
     connection_id: ConnectionId,
     app_id: AppId,
+    /// Whose account it is: a user's own, or the app's.
+    subject: ConnectorKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
     status: &'static str,
@@ -73,6 +75,7 @@ fn item(connector: &Connector, connection: Connection, now: Timestamp) -> Item {
         missing_scopes: missing_scopes(connector, &connection),
         connection_id: connection.id,
         app_id: connection.key.app,
+        subject: connection.key.subject.kind(),
         user_id: connection.key.subject.into(),
         granted_scopes: connection.granted_scopes,
         account_label: connection.account.and_then(|account| account.label),

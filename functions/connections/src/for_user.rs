@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
-use shared::domain::connector::Connector;
+use shared::domain::connector::{Connector, ConnectorKind};
 use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
 use shared::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
@@ -86,7 +86,7 @@ async fn list(
     let items = connectors
         .items
         .iter()
-        .filter(|connector| connector.serves(app))
+        .filter(|connector| connector.serves(app) && connector.kind == ConnectorKind::User)
         .map(|connector| item(connector, connections.get(&connector.id), now))
         .collect();
     Ok(respond::json(

@@ -65,7 +65,8 @@ pub fn router(state: State) -> Router {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     connector_id: ConnectorId,
-    user_id: UserId,
+    /// Whose token; absent for the account that everyone in the app uses.
+    user_id: Option<UserId>,
     min_ttl: Option<u64>,
     scopes: Option<Vec<String>>,
 }
@@ -96,7 +97,7 @@ async fn token(
     let key = ConnectionKey {
         workspace: presented.workspace.clone(),
         app: presented.app.clone(),
-        subject: Subject::User(wanted.user_id),
+        subject: Subject::from(wanted.user_id),
         connector: wanted.connector_id,
         alias: None,
     };
@@ -117,6 +118,9 @@ async fn token(
         .connector
         .filter(|connector| connector.serves(&key.app))
         .ok_or_else(Problem::not_connected)?;
+    if connector.kind != key.subject.kind() {
+        return Err(Problem::kind_mismatch(connector.kind));
+    }
     let connection = rows.connection.ok_or_else(Problem::not_connected)?;
     match standing(&connector, &connection, scopes.as_ref()) {
         Standing::Connected => {}

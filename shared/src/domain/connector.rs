@@ -66,12 +66,15 @@ impl Connector {
     }
 }
 
-/// Whose account a connector connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose account a connector connects. Fixed when it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectorKind {
     /// Each user connects their own.
+    #[default]
     User,
+    /// An admin connects one account for an app, and everyone in the app uses it.
+    App,
 }
 
 /// A sealed client secret and what may be shown of it.

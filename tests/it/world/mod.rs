@@ -11,6 +11,7 @@
 //! assert_eq!(world.lookup("alice", &connector).await.status, 200);
 //! ```
 
+pub(crate) mod for_apps;
 mod http;
 
 use std::collections::BTreeMap;

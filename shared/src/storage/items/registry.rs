@@ -180,6 +180,7 @@ pub(super) fn account_change(change: AccountChange) -> &'static str {
 fn kind(kind: ConnectorKind) -> &'static str {
     match kind {
         ConnectorKind::User => "user",
+        ConnectorKind::App => "app",
     }
 }
 
