@@ -31,6 +31,7 @@ mod refresh;
 mod refusals;
 mod requests;
 mod secrets;
+mod several_accounts;
 mod shared_accounts;
 mod store;
 mod sweep;

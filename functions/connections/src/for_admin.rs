@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::{Connector, ConnectorKind};
 use shared::domain::handout::{Standing, missing_scopes, standing_at};
-use shared::domain::ids::{AppId, ConnectionId, ConnectorId, UserId};
+use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, UserId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::Admin;
@@ -25,6 +25,8 @@ struct Item {
     subject: ConnectorKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<Alias>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReconnectReason>,
@@ -77,6 +79,7 @@ fn item(connector: &Connector, connection: Connection, now: Timestamp) -> Item {
         app_id: connection.key.app,
         subject: connection.key.subject.kind(),
         user_id: connection.key.subject.into(),
+        alias: connection.key.alias,
         granted_scopes: connection.granted_scopes,
         account_label: connection.account.and_then(|account| account.label),
         connected_at: connection.connected_at,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use shared::crypto::hash::random_id;
 use shared::domain::audit::{Action, AuditEntry, Origin};
 use shared::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
@@ -30,7 +30,10 @@ use crate::view::{ConnectorView, respond_as, respond_with};
 pub(crate) struct Create {
     name: String,
     provider: ProviderId,
-    kind: Option<ConnectorKind>,
+    #[serde(default)]
+    kind: ConnectorKind,
+    #[serde(default)]
+    accounts: Accounts,
     client_id: String,
     client_secret: Secret,
     scopes: ScopesInput,
@@ -53,7 +56,8 @@ pub(crate) async fn create(
         id: ConnectorId::parse(random_id(&*state.entropy))?,
         name: input::name(&body.name)?,
         provider: body.provider,
-        kind: body.kind.unwrap_or(ConnectorKind::User),
+        kind: body.kind,
+        accounts: input::accounts(body.accounts, body.kind)?,
         client_id: input::client_id(&body.client_id)?,
         client_secret: ClientSecret {
             sealed: Vec::new(),

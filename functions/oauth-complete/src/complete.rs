@@ -11,7 +11,7 @@ use shared::domain::connection::Connection;
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::handout::{missing_scopes, outlives_its_token};
-use shared::domain::ids::{AppId, ConnectionId, ConnectorId, WorkspaceId};
+use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, SessionToken, Starter};
@@ -34,6 +34,8 @@ pub(crate) struct Complete {
 struct Completed<'a> {
     connection_id: &'a ConnectionId,
     connector_id: &'a ConnectorId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<&'a Alias>,
     status: &'static str,
     granted_scopes: &'a ScopeList,
     missing_scopes: ScopeList,
@@ -170,6 +172,7 @@ fn completed(connector: &Connector, connection: &Connection) -> Response {
     let body = Completed {
         connection_id: &connection.id,
         connector_id: &connector.id,
+        alias: connection.key.alias.as_ref(),
         status: "connected",
         granted_scopes: &connection.granted_scopes,
         missing_scopes: missing_scopes(connector, connection),

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::ids::{AppId, ConnectorId, SessionId, WorkspaceId};
+use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, WorkspaceId};
 use shared::domain::session::{
     AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
@@ -26,6 +26,7 @@ const MAX_LOGIN_HINT: usize = 255;
 #[serde(deny_unknown_fields)]
 pub(crate) struct BeginOwn {
     connector_id: ConnectorId,
+    alias: Option<Alias>,
     return_url: String,
     login_hint: Option<String>,
     #[serde(default)]
@@ -52,6 +53,7 @@ struct Begun {
 struct Beginning {
     app: AppId,
     connector: ConnectorId,
+    alias: Option<Alias>,
     starter: Starter,
     starter_label: Option<String>,
     return_url: String,
@@ -68,6 +70,7 @@ pub(crate) async fn by_user(
     let wanted = Beginning {
         app: user.app,
         connector: body.connector_id,
+        alias: body.alias,
         starter: Starter::User(user.user),
         starter_label: user.label,
         return_url: body.return_url,
@@ -89,6 +92,7 @@ pub(crate) async fn by_admin(
     let wanted = Beginning {
         app: body.app_id,
         connector,
+        alias: None,
         starter: Starter::Admin(admin.id),
         starter_label: admin.label,
         return_url: body.return_url,
@@ -129,6 +133,9 @@ async fn begin(
     if connector.kind != wanted.starter.subject().kind() {
         return Err(Problem::kind_mismatch(connector.kind));
     }
+    if !connector.has_account(wanted.alias.as_ref()) {
+        return Err(Problem::one_account());
+    }
     let provider =
         catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
             .map_err(|error| {
@@ -147,7 +154,7 @@ async fn begin(
         app: wanted.app,
         starter: wanted.starter,
         connector: connector.id,
-        alias: None,
+        alias: wanted.alias,
         connector_generation: connector.generation,
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,

@@ -22,7 +22,7 @@ use shared::crypto::hash::hash;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::ConnectionKey;
 use shared::domain::handout::{Standing, standing};
-use shared::domain::ids::{ConnectorId, UserId};
+use shared::domain::ids::{Alias, ConnectorId, UserId};
 use shared::domain::rate::{Meter, minute_of};
 use shared::domain::scopes::ScopeList;
 use shared::domain::subject::Subject;
@@ -67,6 +67,8 @@ struct Wanted {
     connector_id: ConnectorId,
     /// Whose token; absent for the account that everyone in the app uses.
     user_id: Option<UserId>,
+    /// Which of several accounts; absent for the default one.
+    alias: Option<Alias>,
     min_ttl: Option<u64>,
     scopes: Option<Vec<String>>,
 }
@@ -99,7 +101,7 @@ async fn token(
         app: presented.app.clone(),
         subject: Subject::from(wanted.user_id),
         connector: wanted.connector_id,
-        alias: None,
+        alias: wanted.alias,
     };
     let cached = state.engine.vault.cached(&key.workspace);
     let now = state.engine.clock.now();
@@ -120,6 +122,9 @@ async fn token(
         .ok_or_else(Problem::not_connected)?;
     if connector.kind != key.subject.kind() {
         return Err(Problem::kind_mismatch(connector.kind));
+    }
+    if !connector.has_account(key.alias.as_ref()) {
+        return Err(Problem::one_account());
     }
     let connection = rows.connection.ok_or_else(Problem::not_connected)?;
     match standing(&connector, &connection, scopes.as_ref()) {

@@ -215,6 +215,7 @@ impl AuthorizationSession {
         connector.serves(&self.app)
             && connector.generation == self.connector_generation
             && connector.kind == self.starter.subject().kind()
+            && connector.has_account(self.alias.as_ref())
     }
 
     /// Where the connection is kept that comes of it.

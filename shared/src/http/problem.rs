@@ -170,6 +170,14 @@ impl Problem {
         Self::new(Code::KindMismatch, detail)
     }
 
+    /// An alias at a connector with one account a user.
+    pub fn one_account() -> Self {
+        Self::field(
+            "alias",
+            "must be left out: the connector is set to one account for each user",
+        )
+    }
+
     /// The user has to connect again, with the reason.
     pub fn reconnect_required(reason: ReconnectReason) -> Self {
         let detail = match reason {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shared::domain::app::{ApiKey, App, KeyScope};
-use shared::domain::connector::{Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
+use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 
 use super::fixtures::{
@@ -153,6 +153,7 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
         allowed_apps: None,
         scope_policy: ScopePolicy::Widening,
         kind: ConnectorKind::App,
+        accounts: Accounts::One,
         ..connector("c2")
     };
     for written in [connector("c1"), plain] {
