@@ -115,19 +115,22 @@ async fn list(
 }
 
 fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
-    let default = own.iter().find(|one| one.key.alias.is_none());
-    let aliases = own
+    let connected: Vec<&Connection> = own
         .iter()
-        .any(|one| one.key.alias.is_some() && !one.status.is_gone());
-    let several = connector.accounts == Accounts::Several || aliases;
+        .copied()
+        .filter(|one| !one.status.is_gone())
+        .collect();
+    let default = connected.iter().find(|one| one.key.alias.is_none());
+    let aliases = connected.iter().any(|one| one.key.alias.is_some());
+    let several = aliases || connector.accounts == Accounts::Several;
     Item {
         connector_id: connector.id.clone(),
         name: connector.name.clone(),
         provider: connector.provider.clone(),
         default: account(connector, default.copied(), now),
         accounts: several.then(|| {
-            let connected = own.iter().filter(|one| !one.status.is_gone());
-            let accounts = connected.map(|one| account(connector, Some(one), now));
+            let accounts = connected.iter();
+            let accounts = accounts.map(|one| account(connector, Some(one), now));
             accounts.collect()
         }),
     }
