@@ -1,39 +1,19 @@
-//! The OpenAPI document against the template, the routers and the code; and, through
-//! [`check`], against every answer of every story.
+//! The OpenAPI document against the template, the routers and the code; and, in
+//! `world/contract.rs`, against every answer of every story.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::domain::audit::Action;
 use shared::http::problem::Code;
-use testkit::contract::{Answered, Contract};
+use testkit::contract::Answered;
 use testkit::reference::reference;
 
 use crate::template::Template;
 use crate::tidy::source::read;
-use crate::world::{Answer, Call, World};
-
-static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::new(connector_admin::OPENAPI));
-
-/// Fails when the document does not foresee the answer.
-pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
-    let kind = answer
-        .headers
-        .get("content-type")
-        .map_or("", String::as_str);
-    let answered = Answered {
-        method,
-        path,
-        status: answer.status,
-        kind: kind.split(';').next().unwrap_or_default(),
-        body: &answer.body,
-    };
-    if let Err(wrong) = CONTRACT.check(&answered) {
-        panic!("docs/openapi: {wrong}");
-    }
-}
+use crate::world::contract::CONTRACT;
+use crate::world::{Call, World};
 
 #[test]
 fn the_document_has_the_gateways_routes_and_asks_for_a_jwt_where_the_gateway_does() {

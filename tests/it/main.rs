@@ -34,6 +34,8 @@ mod refresh;
 mod refusals;
 mod requests;
 mod secrets;
+mod several_accounts;
+mod shared_accounts;
 mod store;
 mod sweep;
 mod telemetry;

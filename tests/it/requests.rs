@@ -103,6 +103,18 @@ async fn a_fresh_look_up_is_one_request_and_no_kms_call_and_no_write() {
     assert_eq!(world.kms.calls(), kms);
 }
 
+#[tokio::test]
+async fn a_fresh_look_up_of_an_apps_own_account_is_one_request_too() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.shared_connector().await;
+    world.connect_shared("acme", "shop", &connector).await;
+    world.lookup_shared(&connector).await.expect_status(200);
+    counted.requests();
+    world.lookup_shared(&connector).await.expect_status(200);
+    assert_eq!(counted.requests(), ["BatchGetItem"]);
+}
+
 /// H-25: what the caps cost.
 #[tokio::test]
 async fn h25_of_300_look_ups_in_a_minute_six_write_what_they_counted() {

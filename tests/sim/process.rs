@@ -9,7 +9,7 @@ use shared::crypto::vault::{Vault, WorkspaceKeys};
 use shared::domain::address::AddressRules;
 use shared::domain::connection::ConnectionKey;
 use shared::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use shared::domain::event::Event;
 use shared::domain::ids::{
@@ -230,6 +230,7 @@ pub(super) fn connector(
         name: "Files".into(),
         provider: ProviderId::parse("custom").expect("an id"),
         kind: ConnectorKind::User,
+        accounts: Accounts::One,
         client_id: "client".into(),
         client_secret: Some(ClientSecret {
             sealed: keys.seal_client_secret(entropy, &id, 1, &secret),

@@ -5,9 +5,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use shared::domain::connection::{Connection, ReconnectReason};
-use shared::domain::connector::Connector;
+use shared::domain::connector::{Connector, ConnectorKind};
 use shared::domain::handout::{Standing, missing_scopes, standing_at};
-use shared::domain::ids::{AppId, ConnectionId, ConnectorId, UserId};
+use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, UserId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::Admin;
@@ -21,8 +21,12 @@ use crate::State;
 struct Item {
     connection_id: ConnectionId,
     app_id: AppId,
+    /// Whose account it is: a user's own, or the app's.
+    subject: ConnectorKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<Alias>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReconnectReason>,
@@ -73,7 +77,9 @@ fn item(connector: &Connector, connection: Connection, now: Timestamp) -> Item {
         missing_scopes: missing_scopes(connector, &connection),
         connection_id: connection.id,
         app_id: connection.key.app,
+        subject: connection.key.subject.kind(),
         user_id: connection.key.subject.into(),
+        alias: connection.key.alias,
         granted_scopes: connection.granted_scopes,
         account_label: connection.account.and_then(|account| account.label),
         connected_at: connection.connected_at,

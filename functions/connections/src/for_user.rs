@@ -8,9 +8,10 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
-use shared::domain::connector::{Connector, ConnectorStatus};
+use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus};
 use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
-use shared::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
+use shared::domain::ids::WorkspaceId;
+use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, ProviderId, UserId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::{AppBackend, User};
@@ -25,12 +26,24 @@ struct Item {
     connector_id: ConnectorId,
     name: String,
     provider: ProviderId,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<ReconnectReason>,
     /// Whatever the status, nothing is handed out before an admin enables it again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     connector_disabled: bool,
+    /// The default account.
+    #[serde(flatten)]
+    default: Account,
+    /// Every account that is connected, where there may be or have been several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Vec<Account>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Account {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<Alias>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReconnectReason>,
     #[serde(flatten)]
     connection: Option<Details>,
 }
@@ -85,17 +98,20 @@ async fn list(
         .connectors(workspace, query.cursor(), query.limit()?)
         .await?;
     let connections = state.connections.of_user(workspace, app, user).await?;
-    let connections: BTreeMap<_, _> = connections
-        .into_iter()
-        .filter(|connection| connection.key.alias.is_none())
-        .map(|connection| (connection.key.connector.clone(), connection))
-        .collect();
+    let mut by_connector = BTreeMap::<_, Vec<_>>::new();
+    for connection in &connections {
+        let of = by_connector.entry(&connection.key.connector);
+        of.or_default().push(connection);
+    }
     let now = state.clock.now();
     let items = connectors
         .items
         .iter()
-        .filter(|connector| connector.is_for(app))
-        .map(|connector| item(connector, connections.get(&connector.id), now))
+        .filter(|connector| connector.is_for(app) && connector.kind == ConnectorKind::User)
+        .map(|connector| {
+            let own = by_connector.get(&connector.id);
+            item(connector, own.map_or(&[], Vec::as_slice), now)
+        })
         .collect();
     Ok(respond::json(
         StatusCode::OK,
@@ -106,7 +122,30 @@ async fn list(
     ))
 }
 
-fn item(connector: &Connector, connection: Option<&Connection>, now: Timestamp) -> Item {
+fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
+    let connected: Vec<&Connection> = own
+        .iter()
+        .copied()
+        .filter(|one| !one.status.is_gone())
+        .collect();
+    let default = connected.iter().find(|one| one.key.alias.is_none());
+    let aliases = connected.iter().any(|one| one.key.alias.is_some());
+    let several = aliases || connector.accounts == Accounts::Several;
+    Item {
+        connector_id: connector.id.clone(),
+        name: connector.name.clone(),
+        provider: connector.provider.clone(),
+        connector_disabled: connector.status != ConnectorStatus::Enabled,
+        default: account(connector, default.copied(), now),
+        accounts: several.then(|| {
+            let accounts = connected.iter();
+            let accounts = accounts.map(|one| account(connector, Some(one), now));
+            accounts.collect()
+        }),
+    }
+}
+
+fn account(connector: &Connector, connection: Option<&Connection>, now: Timestamp) -> Account {
     let standing = connection.map_or(Standing::NotConnected, |connection| {
         standing_at(connector, connection, now)
     });
@@ -116,13 +155,10 @@ fn item(connector: &Connector, connection: Option<&Connection>, now: Timestamp) 
         Standing::NotConnected => ("not_connected", None),
     };
     let shown = connection.filter(|_| standing != Standing::NotConnected);
-    Item {
-        connector_id: connector.id.clone(),
-        name: connector.name.clone(),
-        provider: connector.provider.clone(),
+    Account {
+        alias: shown.and_then(|connection| connection.key.alias.clone()),
         status,
         reason,
-        connector_disabled: connector.status != ConnectorStatus::Enabled,
         connection: shown.map(|connection| details(connector, connection)),
     }
 }

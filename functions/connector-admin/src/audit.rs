@@ -5,7 +5,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use shared::domain::audit::{Action, Actor, AuditEntry, AuditFilter, AuditId, Outcome};
+use shared::domain::connector::ConnectorKind;
 use shared::domain::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, UserId};
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::http::identity::Admin;
 use shared::http::problem::Problem;
@@ -27,6 +29,9 @@ struct View {
     connector_id: Option<ConnectorId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_id: Option<AppId>,
+    /// Whose account it is about: a user's own, or an app's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<ConnectorKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +53,7 @@ impl From<AuditEntry> for View {
             reason: entry.reason,
             connector_id: entry.connector,
             app_id: entry.app,
+            subject: entry.subject.as_ref().map(Subject::kind),
             user_id: entry.subject.and_then(Option::from),
             connection_id: entry.connection,
             key_id: entry.key,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shared::crypto::hash::{hash, random_id};
 use shared::domain::audit::Origin;
 use shared::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
@@ -30,7 +30,10 @@ use crate::view::respond_with;
 pub(crate) struct Draft {
     name: String,
     provider: ProviderId,
-    kind: Option<ConnectorKind>,
+    #[serde(default)]
+    kind: ConnectorKind,
+    #[serde(default)]
+    accounts: Accounts,
     client_id: String,
     client_secret: Option<Secret>,
     scopes: ScopesInput,
@@ -56,7 +59,7 @@ pub(crate) async fn create(
     let id = ConnectorId::parse(random_id(&*state.entropy))?;
     let wanted = Wanted::of(&state, &admin, id, body).await?;
     let created = add(&state, wanted, &admin.origin).await?;
-    created.ok_or_else(|| Problem::new(Code::Conflict, "the id is taken; try again"))
+    created.ok_or_else(taken)
 }
 
 /// Creates, or answers what an equal call has created. Changes nothing that is there.
@@ -105,7 +108,8 @@ impl Wanted {
             id,
             name: input::name(&body.name)?,
             provider: body.provider,
-            kind: body.kind.unwrap_or(ConnectorKind::User),
+            kind: body.kind,
+            accounts: input::accounts(body.accounts, body.kind)?,
             client_id: input::client_id(&body.client_id)?,
             client_secret: None,
             previous_secret: None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use shared::catalogue;
+use shared::domain::connector::{Accounts, ConnectorKind};
 use shared::domain::ids::{AppId, ProviderId};
 use shared::domain::provider::Provider;
 use shared::domain::scopes::ScopeList;
@@ -68,6 +69,17 @@ pub(crate) fn client_secret(secret: &Secret) -> Result<Secret, Problem> {
 
 fn is_printable(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+/// How many accounts a user may connect. An account for a whole app is one.
+pub(crate) fn accounts(accounts: Accounts, kind: ConnectorKind) -> Result<Accounts, Problem> {
+    match (accounts, kind) {
+        (Accounts::Several, ConnectorKind::App) => {
+            let rule = "must be one where the kind is app";
+            Err(Problem::field("accounts", rule))
+        }
+        (accounts, _) => Ok(accounts),
+    }
 }
 
 /// The apps that may use a connector, each once.

@@ -6,7 +6,7 @@ use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use shared::domain::connector::{ClientSecret, Connector, ScopePolicy};
+use shared::domain::connector::{Accounts, ClientSecret, Connector, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
 use shared::domain::secret::Secret;
@@ -38,6 +38,7 @@ pub(crate) struct Update {
     previous_secret: Option<Option<Secret>>,
     scopes: Option<ScopesInput>,
     scope_policy: Option<ScopePolicy>,
+    accounts: Option<Accounts>,
     config: Option<BTreeMap<String, String>>,
     /// Absent: as it is; null: every app.
     #[serde(default, deserialize_with = "present")]
@@ -185,6 +186,9 @@ fn edited(before: &Connector, body: Update) -> Result<Connector, Problem> {
     }
     if let Some(policy) = body.scope_policy {
         after.scope_policy = policy;
+    }
+    if let Some(accounts) = body.accounts {
+        after.accounts = input::accounts(accounts, after.kind)?;
     }
     if let Some(apps) = body.allowed_apps {
         after.allowed_apps = apps.map(input::allowed_apps).transpose()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use shared::domain::connector::{Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
+use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
 use shared::domain::health::{Cause, Health};
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
 use shared::domain::scopes::ScopeList;
@@ -21,6 +21,7 @@ pub(crate) struct ConnectorView<'a> {
     name: &'a str,
     provider: &'a ProviderId,
     kind: ConnectorKind,
+    accounts: Accounts,
     client_id: &'a str,
     client_secret_set_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,6 +143,7 @@ impl<'a> ConnectorView<'a> {
             name: &connector.name,
             provider: &connector.provider,
             kind: connector.kind,
+            accounts: connector.accounts,
             client_id: &connector.client_id,
             client_secret_set_at: secret.map(|secret| secret.set_at),
             client_secret_last_four: secret.and_then(|secret| secret.last_four.as_deref()),

@@ -6,11 +6,11 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{ConnectionKey, RevocationOutcome};
-use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
+use shared::domain::ids::{Alias, ConnectionId, ConnectorId, UserId};
 use shared::domain::subject::Subject;
 use shared::http::identity::{Admin, AppBackend, User};
 use shared::http::problem::Problem;
-use shared::http::request::PathIds;
+use shared::http::request::{PathIds, Query};
 use shared::http::respond;
 
 use crate::State;
@@ -28,13 +28,14 @@ pub(crate) async fn by_user(
     extract::State(state): extract::State<State>,
     user: User,
     PathIds(connector): PathIds<ConnectorId>,
+    query: Query,
 ) -> Result<Response, Problem> {
     let key = ConnectionKey {
         workspace: user.workspace,
         app: user.app,
         subject: Subject::User(user.user),
         connector,
-        alias: None,
+        alias: alias(&query)?,
     };
     Ok(answer(&disconnect(&state, &key, &user.origin).await?))
 }
@@ -48,12 +49,13 @@ pub(crate) async fn by_app(
     let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
+    let query = Query::from_request_parts(&mut parts, &state).await?;
     let key = ConnectionKey {
         workspace: backend.workspace,
         app: backend.app,
         subject: Subject::User(user),
         connector,
-        alias: None,
+        alias: alias(&query)?,
     };
     Ok(answer(&disconnect(&state, &key, &backend.origin).await?))
 }
@@ -72,6 +74,12 @@ pub(crate) async fn by_admin(
     Ok(answer(
         &disconnect(&state, &found.key, &admin.origin).await?,
     ))
+}
+
+/// Which of several accounts. Whether the connector still has several does not matter here: what
+/// was connected can always be ended.
+fn alias(query: &Query) -> Result<Option<Alias>, Problem> {
+    Ok(query.get("alias").map(Alias::parse).transpose()?)
 }
 
 fn answer(disconnected: &Disconnected) -> Response {

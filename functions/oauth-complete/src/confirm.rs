@@ -1,6 +1,7 @@
-//! `/oauth/confirm`: the user finishes on our page, for apps that cannot complete by themselves.
+//! `/oauth/confirm`: whoever started finishes on our page, for apps that cannot complete by
+//! themselves.
 //!
-//! What proves the user here is the user: the page names who started, in the browser that was
+//! What proves the person here is the person: the page names who started, in the browser that was
 //! sent to the provider. A form of another site does nothing: it has no completion code, and the
 //! flow's cookie, which is SameSite=Lax, does not come with it.
 
@@ -14,6 +15,7 @@ use shared::domain::ending::Ending;
 use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::ConnectionId;
 use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
+use shared::domain::subject::Subject;
 use shared::http::page::{
     Confirm, FlowCookie, Granted, NOT_OURS, Page, Told, UNAVAILABLE, WRONG_MODE, Wait, leave,
     returnable, same_browser, same_origin, unavailable,
@@ -130,8 +132,9 @@ impl Flow {
         let code = self.token.to_secret();
         let page = Confirm {
             app: &self.app.name,
-            user: self.session.starter.id().as_str(),
-            user_label: self.session.starter_label.as_deref(),
+            shared: self.session.starter.subject() == Subject::App,
+            starter: self.session.starter.id().as_str(),
+            starter_label: self.session.starter_label.as_deref(),
             provider: &provider.name,
             connector: &connector.name,
             code: code.expose(),
@@ -145,7 +148,7 @@ impl Flow {
         returned: &Returned,
         request_id: Option<String>,
     ) -> Result<Response, Page> {
-        // Nobody has signed in here: whoever sits at the browser says to be the user who started.
+        // Nobody has signed in here: whoever sits at the browser says to be who started.
         let origin = Origin {
             actor: self.session.starter.actor(),
             request_id,

@@ -68,7 +68,11 @@ impl FromRef<State> for IdentityRules {
 /// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/v1/me/connections/complete", post(complete::complete))
+        .route("/v1/me/connections/complete", post(complete::by_user))
+        .route(
+            "/v1/connectors/{connector_id}/connect/complete",
+            post(complete::by_admin),
+        )
         .route("/oauth/confirm", get(confirm::show).post(confirm::decide))
         .with_state(state)
 }

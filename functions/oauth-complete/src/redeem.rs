@@ -205,9 +205,7 @@ pub(crate) async fn connector(
         .registry
         .connector(&session.workspace, &session.connector)
         .await?;
-    Ok(found.filter(|connector| {
-        connector.is_for(&session.app) && connector.generation == session.connector_generation
-    }))
+    Ok(found.filter(|connector| session.is_of(connector)))
 }
 
 /// Opens code and verifier. Before the code is spent, so that KMS being away costs nothing but

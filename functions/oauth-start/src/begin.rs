@@ -1,4 +1,5 @@
-//! `POST /v1/me/connections`: a signed-in user begins to connect an account.
+//! The beginning of a flow: a user connects an account of their own, or an admin the one that
+//! everyone in an app uses.
 
 use axum::extract;
 use axum::response::Response;
@@ -6,14 +7,14 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::ids::{ConnectorId, SessionId};
+use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, WorkspaceId};
 use shared::domain::session::{
     AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
 use shared::domain::time::Timestamp;
-use shared::http::identity::User;
+use shared::http::identity::{Admin, User};
 use shared::http::problem::{Code, Problem};
-use shared::http::request::Json;
+use shared::http::request::{Json, PathIds};
 use shared::http::respond;
 use url::Url;
 
@@ -23,8 +24,19 @@ const MAX_LOGIN_HINT: usize = 255;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Begin {
+pub(crate) struct BeginOwn {
     connector_id: ConnectorId,
+    alias: Option<Alias>,
+    return_url: String,
+    login_hint: Option<String>,
+    #[serde(default)]
+    display: Display,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BeginShared {
+    app_id: AppId,
     return_url: String,
     login_hint: Option<String>,
     #[serde(default)]
@@ -37,15 +49,68 @@ struct Begun {
     expires_at: Timestamp,
 }
 
-pub(crate) async fn begin(
+/// What is to be begun, and by whom.
+struct Beginning {
+    app: AppId,
+    connector: ConnectorId,
+    alias: Option<Alias>,
+    starter: Starter,
+    starter_label: Option<String>,
+    return_url: String,
+    login_hint: Option<String>,
+    display: Display,
+}
+
+/// `POST /v1/me/connections`.
+pub(crate) async fn by_user(
     extract::State(state): extract::State<State>,
     user: User,
-    Json(body): Json<Begin>,
+    Json(body): Json<BeginOwn>,
 ) -> Result<Response, Problem> {
-    let login_hint = checked_hint(body.login_hint)?;
+    let wanted = Beginning {
+        app: user.app,
+        connector: body.connector_id,
+        alias: body.alias,
+        starter: Starter::User(user.user),
+        starter_label: user.label,
+        return_url: body.return_url,
+        login_hint: body.login_hint,
+        display: body.display,
+    };
+    begin(&state, &user.workspace, wanted).await
+}
+
+/// `POST /v1/connectors/{connector_id}/connect`.
+pub(crate) async fn by_admin(
+    extract::State(state): extract::State<State>,
+    admin: Admin,
+    PathIds(connector): PathIds<ConnectorId>,
+    Json(body): Json<BeginShared>,
+) -> Result<Response, Problem> {
+    // No plan is asked for: what is connected can be kept connected after a downgrade.
+    admin.may_change()?;
+    let wanted = Beginning {
+        app: body.app_id,
+        connector,
+        alias: None,
+        starter: Starter::Admin(admin.id),
+        starter_label: admin.label,
+        return_url: body.return_url,
+        login_hint: body.login_hint,
+        display: body.display,
+    };
+    begin(&state, &admin.workspace, wanted).await
+}
+
+async fn begin(
+    state: &State,
+    workspace: &WorkspaceId,
+    wanted: Beginning,
+) -> Result<Response, Problem> {
+    let login_hint = checked_hint(wanted.login_hint)?;
     let app = state
         .registry
-        .app(&user.workspace, &user.app)
+        .app(workspace, &wanted.app)
         .await?
         .filter(|app| !app.is_deleting())
         .ok_or_else(|| {
@@ -54,7 +119,7 @@ pub(crate) async fn begin(
                 "the app is not registered; an admin has to add it first",
             )
         })?;
-    let return_url = app.return_url(&body.return_url).cloned().ok_or_else(|| {
+    let return_url = app.return_url(&wanted.return_url).cloned().ok_or_else(|| {
         Problem::field(
             "return_url",
             "must be one of the app's return URLs, character for character",
@@ -62,11 +127,17 @@ pub(crate) async fn begin(
     })?;
     let connector = state
         .registry
-        .connector(&user.workspace, &body.connector_id)
+        .connector(workspace, &wanted.connector)
         .await?
-        .filter(|connector| connector.is_for(&user.app))
+        .filter(|connector| connector.is_for(&wanted.app))
         .ok_or_else(Problem::not_found)?;
-    if !connector.serves(&user.app) {
+    if connector.kind != wanted.starter.subject().kind() {
+        return Err(Problem::kind_mismatch(connector.kind));
+    }
+    if !connector.has_account(wanted.alias.as_ref()) {
+        return Err(Problem::one_account());
+    }
+    if !connector.serves(&wanted.app) {
         return Err(Problem::connector_disabled());
     }
     if connector.client_secret.is_none() {
@@ -89,18 +160,18 @@ pub(crate) async fn begin(
     };
     let session = AuthorizationSession {
         id: ticket.session.clone(),
-        workspace: user.workspace,
-        app: user.app,
-        starter: Starter::User(user.user),
+        workspace: workspace.clone(),
+        app: wanted.app,
+        starter: wanted.starter,
         connector: connector.id,
-        alias: None,
+        alias: wanted.alias,
         connector_generation: connector.generation,
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,
         return_url,
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
-        display: body.display,
-        starter_label: user.label,
+        display: wanted.display,
+        starter_label: wanted.starter_label,
         completion: app.completion,
         account_change: app.account_change,
         cookie: None,

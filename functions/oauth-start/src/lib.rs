@@ -43,7 +43,11 @@ impl FromRef<State> for IdentityRules {
 /// The function's routes.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/v1/me/connections", post(begin::begin))
+        .route("/v1/me/connections", post(begin::by_user))
+        .route(
+            "/v1/connectors/{connector_id}/connect",
+            post(begin::by_admin),
+        )
         .route("/connect/{ticket}", get(redirect::redirect))
         .with_state(state)
 }

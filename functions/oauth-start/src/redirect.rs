@@ -22,9 +22,7 @@ pub(crate) async fn redirect(
         .connector(&session.workspace, &session.connector)
         .await
         .map_err(unavailable)?
-        .filter(|connector| {
-            connector.serves(&session.app) && connector.generation == session.connector_generation
-        })
+        .filter(|connector| session.is_of(connector) && connector.serves(&session.app))
         .ok_or(LINK_USED)?;
     let provider = catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
         .map_err(|_| LINK_USED)?;

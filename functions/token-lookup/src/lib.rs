@@ -22,7 +22,7 @@ use shared::crypto::hash::hash;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::ConnectionKey;
 use shared::domain::handout::{Standing, standing};
-use shared::domain::ids::{ConnectorId, UserId};
+use shared::domain::ids::{Alias, ConnectorId, UserId};
 use shared::domain::rate::{Meter, minute_of};
 use shared::domain::scopes::ScopeList;
 use shared::domain::subject::Subject;
@@ -65,7 +65,10 @@ pub fn router(state: State) -> Router {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     connector_id: ConnectorId,
-    user_id: UserId,
+    /// Whose token; absent for the account that everyone in the app uses.
+    user_id: Option<UserId>,
+    /// Which of several accounts; absent for the default one.
+    alias: Option<Alias>,
     min_ttl: Option<u64>,
     scopes: Option<Vec<String>>,
 }
@@ -96,9 +99,9 @@ async fn token(
     let key = ConnectionKey {
         workspace: presented.workspace.clone(),
         app: presented.app.clone(),
-        subject: Subject::User(wanted.user_id),
+        subject: Subject::from(wanted.user_id),
         connector: wanted.connector_id,
-        alias: None,
+        alias: wanted.alias,
     };
     let cached = state.engine.vault.cached(&key.workspace);
     let now = state.engine.clock.now();
@@ -117,6 +120,12 @@ async fn token(
         .connector
         .filter(|connector| connector.is_for(&key.app))
         .ok_or_else(Problem::not_connected)?;
+    if connector.kind != key.subject.kind() {
+        return Err(Problem::kind_mismatch(connector.kind));
+    }
+    if !connector.has_account(key.alias.as_ref()) {
+        return Err(Problem::one_account());
+    }
     if !connector.serves(&key.app) {
         return Err(Problem::connector_disabled());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::ids::{AppId, ConnectorId, ProviderId, WorkspaceId};
+use super::ids::{Alias, AppId, ConnectorId, ProviderId, WorkspaceId};
 use super::scopes::ScopeList;
 use super::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct Connector {
     pub provider: ProviderId,
     /// Whose account it connects.
     pub kind: ConnectorKind,
+    /// How many accounts each user may connect.
+    pub accounts: Accounts,
     /// The OAuth client identifier.
     pub client_id: String,
     /// The OAuth client secret, sealed. A connector can be there before its secret is, so that
@@ -74,14 +76,34 @@ impl Connector {
     pub fn serves(&self, app: &AppId) -> bool {
         self.is_for(app) && self.status == ConnectorStatus::Enabled
     }
+
+    /// Whether the account of this alias is one that can be connected and read. An alias from
+    /// before the connector was set to one account is not.
+    pub fn has_account(&self, alias: Option<&Alias>) -> bool {
+        alias.is_none() || self.accounts == Accounts::Several
+    }
 }
 
-/// Whose account a connector connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose account a connector connects. Fixed when it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectorKind {
     /// Each user connects their own.
+    #[default]
     User,
+    /// An admin connects one account for an app, and everyone in the app uses it.
+    App,
+}
+
+/// How many accounts a user may connect through one connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accounts {
+    /// One, which has no alias.
+    #[default]
+    One,
+    /// One without an alias, and any number with one each.
+    Several,
 }
 
 /// A sealed client secret and what may be shown of it.

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Origin;
 use super::connection::ReconnectReason;
+use super::connector::ConnectorKind;
 use super::health::Misconfiguration;
-use super::ids::{Alias, ApiKeyId, AppId, ConnectionId, ConnectorId, EventId, WorkspaceId};
+use super::ids::{Alias, ApiKeyId, AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
 use super::scopes::ScopeList;
 use super::subject::Subject;
 use super::time::Timestamp;
@@ -114,21 +115,53 @@ pub enum Change {
 
 /// Which connection an event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ToldRef", into = "ToldRef")]
 pub struct ConnectionRef {
     /// The connection.
     pub connection_id: ConnectionId,
     /// The app it was made in.
     pub app_id: AppId,
     /// Whose it is.
-    #[serde(
-        rename = "user_id",
-        default = "Subject::app",
-        skip_serializing_if = "Subject::is_app"
-    )]
     pub subject: Subject,
     /// Which of several accounts; `None` for the default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<Alias>,
+}
+
+/// How an event spells it. `subject` says in a word what `user_id` says by being there, as it
+/// alone does in what an older version wrote (F47).
+#[derive(Serialize, Deserialize)]
+struct ToldRef {
+    connection_id: ConnectionId,
+    app_id: AppId,
+    #[serde(skip_deserializing)]
+    subject: ConnectorKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alias: Option<Alias>,
+}
+
+impl From<ToldRef> for ConnectionRef {
+    fn from(told: ToldRef) -> Self {
+        Self {
+            connection_id: told.connection_id,
+            app_id: told.app_id,
+            subject: told.user_id.into(),
+            alias: told.alias,
+        }
+    }
+}
+
+impl From<ConnectionRef> for ToldRef {
+    fn from(connection: ConnectionRef) -> Self {
+        Self {
+            connection_id: connection.connection_id,
+            app_id: connection.app_id,
+            subject: connection.subject.kind(),
+            user_id: connection.subject.into(),
+            alias: connection.alias,
+        }
+    }
 }
 
 impl Change {
@@ -155,7 +188,6 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::super::audit::Actor;
-    use super::super::ids::UserId;
     use super::*;
 
     #[test]
@@ -185,13 +217,46 @@ mod tests {
             serde_json::json!({
                 "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
                 "connector_id": "c1", "type": "connection.reconnect_required",
-                "connection_id": "k1", "app_id": "a1", "user_id": "u1",
+                "connection_id": "k1", "app_id": "a1", "subject": "user", "user_id": "u1",
                 "reason": "grant_revoked", "actor": {"kind": "user", "id": "u1"},
                 "request_id": "r1",
             })
         );
         assert_eq!(json["type"], event.change.detail_type());
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn an_event_of_an_apps_own_account_names_no_user() {
+        let change = Change::Disconnected(ConnectionRef {
+            connection_id: ConnectionId::parse("k1").unwrap(),
+            app_id: AppId::parse("a1").unwrap(),
+            subject: Subject::App,
+            alias: None,
+        });
+        let json = serde_json::to_value(&change).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "type": "connection.disconnected", "connection_id": "k1", "app_id": "a1",
+                "subject": "app",
+            })
+        );
+        assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
+    }
+
+    /// F47.
+    #[test]
+    fn an_event_that_an_older_version_wrote_of_a_connection_is_of_its_user() {
+        let json = serde_json::json!({
+            "type": "connection.connected", "connection_id": "k1", "app_id": "a1",
+            "user_id": "u1",
+        });
+        let Change::Connected(connection) = serde_json::from_value(json).unwrap() else {
+            panic!("another change");
+        };
+        let user = UserId::parse("u1").unwrap();
+        assert_eq!(connection.subject, Subject::User(user));
     }
 
     #[test]

@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::domain::connection::{ConnectionKey, RevocationOutcome};
-    use crate::domain::connector::{ClientSecret, ConnectorKind, ConnectorStatus};
+    use crate::domain::connector::{Accounts, ClientSecret, ConnectorKind, ConnectorStatus};
     use crate::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
     use crate::domain::subject::Subject;
     use crate::domain::token::Validity;
@@ -138,6 +138,7 @@ mod tests {
             name: "C".into(),
             provider: ProviderId::parse("custom").unwrap(),
             kind: ConnectorKind::User,
+            accounts: Accounts::One,
             client_id: "id".into(),
             client_secret: Some(ClientSecret {
                 sealed: vec![],

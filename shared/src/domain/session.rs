@@ -11,6 +11,7 @@ use url::Url;
 use super::app::{AccountChange, Completion};
 use super::audit::Actor;
 use super::connection::ConnectionKey;
+use super::connector::Connector;
 use super::ending::Ending;
 use super::ids::{Alias, AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
 use super::provider::ResponseMode;
@@ -207,6 +208,15 @@ impl AuthorizationSession {
     /// Whether the stage's time is over at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
+    }
+
+    /// Whether `connector` is still the one that the flow began with, and is for its app. An admin
+    /// may have disabled it.
+    pub fn is_of(&self, connector: &Connector) -> bool {
+        connector.is_for(&self.app)
+            && connector.generation == self.connector_generation
+            && connector.kind == self.starter.subject().kind()
+            && connector.has_account(self.alias.as_ref())
     }
 
     /// Where the connection is kept that comes of it.

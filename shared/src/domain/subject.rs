@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::connector::ConnectorKind;
 use super::ids::UserId;
 
-/// A user of an app, or the app itself. In a job and in an event it is a user's id that is there
-/// or not, so that what an older version wrote reads as it was meant (F47).
+/// A user of an app, or the app itself. In a job it is a user's id that is there or not, so that
+/// what an older version wrote reads as it was meant (F47).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "Option<UserId>", into = "Option<UserId>")]
 pub enum Subject {
@@ -21,6 +22,14 @@ impl Subject {
         match self {
             Self::User(user) => Some(user),
             Self::App => None,
+        }
+    }
+
+    /// The kind of connector that connects such an account.
+    pub fn kind(&self) -> ConnectorKind {
+        match self {
+            Self::User(_) => ConnectorKind::User,
+            Self::App => ConnectorKind::App,
         }
     }
 

@@ -59,7 +59,11 @@ pub enum Role {
 pub struct Admin {
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// Who it is, in this request.
+    /// Who it is.
+    pub id: UserId,
+    /// What the token calls them, for people to read.
+    pub label: Option<String>,
+    /// The same, as who acts in this request.
     pub origin: Origin,
     role: Role,
     plan: String,
@@ -107,7 +111,7 @@ where
         let claims = Claims::of(parts)?;
         let workspace = claims.workspace(&rules)?;
         note_workspace(parts, &workspace);
-        let origin = origin(parts, Actor::Admin(claims.subject()?));
+        let id = claims.subject()?;
         let role = match claims.get(&rules.claims.role) {
             Some("owner") => Role::Owner,
             Some("admin") => Role::Admin,
@@ -125,7 +129,9 @@ where
             .to_owned();
         Ok(Self {
             workspace,
-            origin,
+            origin: origin(parts, Actor::Admin(id.clone())),
+            id,
+            label: claims.get(&rules.claims.label).and_then(user_label),
             role,
             plan,
             plans: rules.plans,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::crypto::vault::VaultError;
 use crate::domain::app::KeyScope;
 use crate::domain::connection::ReconnectReason;
+use crate::domain::connector::ConnectorKind;
 use crate::domain::ids::InvalidId;
 use crate::ports::{KmsError, StoreError};
 
@@ -101,6 +102,8 @@ codes! {
     InsufficientScope = "insufficient_scope", FORBIDDEN, "The key is not for this";
     /// The request cannot be understood.
     InvalidRequest = "invalid_request", BAD_REQUEST, "The request is not valid";
+    /// The connector connects accounts of the other kind.
+    KindMismatch = "kind_mismatch", CONFLICT, "The connector is of the other kind";
     /// KMS does not open the keys.
     KmsUnavailable = "kms_unavailable", SERVICE_UNAVAILABLE, "Keys are unavailable";
     /// A method the path does not answer.
@@ -119,8 +122,8 @@ codes! {
     ProviderUnavailable = "provider_unavailable", SERVICE_UNAVAILABLE, "The provider is unavailable";
     /// More calls than the cap allows.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
-    /// The user has to connect again.
-    ReconnectRequired = "reconnect_required", CONFLICT, "The user has to connect again";
+    /// The account has to be connected again.
+    ReconnectRequired = "reconnect_required", CONFLICT, "The account has to be connected again";
     /// The flow took too long.
     SessionExpired = "session_expired", GONE, "The connect flow has expired";
     /// A store of ours does not answer.
@@ -162,9 +165,23 @@ impl Problem {
 
     /// There is no connection to hand out from.
     pub fn not_connected() -> Self {
-        Self::new(
-            Code::NotConnected,
-            "the user has not connected an account here",
+        Self::new(Code::NotConnected, "no account is connected here")
+    }
+
+    /// What was asked for is of the kind that a connector of `kind` does not have.
+    pub fn kind_mismatch(kind: ConnectorKind) -> Self {
+        let detail = match kind {
+            ConnectorKind::User => "each user connects an account of their own here",
+            ConnectorKind::App => "an admin connects one account here, for everyone in an app",
+        };
+        Self::new(Code::KindMismatch, detail)
+    }
+
+    /// An alias at a connector with one account a user.
+    pub fn one_account() -> Self {
+        Self::field(
+            "alias",
+            "must be left out: the connector is set to one account for each user",
         )
     }
 

@@ -382,6 +382,7 @@ pub(crate) mod attr {
     }
 
     attributes! {
+        ACCOUNTS = "accounts";
         ACCOUNT_CHANGE = "account_change";
         ACCOUNT_ID = "account_id";
         ACCOUNT_LABEL = "account_label";

@@ -63,9 +63,15 @@ impl Scene {
         let connector = || async { world.connector(&["read"]).await };
         let main = connector().await;
         let connection = world.connect_as(["acme", "shop", "alice"], &main).await;
+        let shared = async |workspace, app| {
+            let connector = world.shared_connector_of(workspace).await;
+            world.connect_shared(workspace, app, &connector).await;
+            connector
+        };
         world.connect_as(["acme", "shop", "bob"], &main).await;
         let own = Named {
             connector: main,
+            shared: shared("acme", "shop").await,
             connection,
             app: "shop".into(),
             key: key_id(&world, "acme", "shop").await,
@@ -101,6 +107,7 @@ impl Scene {
             .await;
         let theirs = Named {
             connector: theirs,
+            shared: shared("globex", "warehouse").await,
             connection,
             app: "warehouse".into(),
             key: key_id(&world, "globex", "warehouse").await,
@@ -109,9 +116,12 @@ impl Scene {
 
         let deleted = connector().await;
         world.connect_as(["acme", "shop", "alice"], &deleted).await;
-        let path = format!("/v1/connectors/{deleted}?confirm=Files");
-        let delete = Call::delete(&path).admin_of("acme");
-        world.send(delete).await.expect_status(202);
+        let deleted_shared = shared("acme", "shop").await;
+        for connector in [&deleted, &deleted_shared] {
+            let path = format!("/v1/connectors/{connector}?confirm=Files");
+            let delete = Call::delete(&path).admin_of("acme");
+            world.send(delete).await.expect_status(202);
+        }
         for _ in 0..2 {
             world.tick_revoker().await;
             world.pass(60);
@@ -123,6 +133,7 @@ impl Scene {
         world.send(remove).await.expect_status(204);
         let gone = Named {
             connector: deleted,
+            shared: deleted_shared,
             connection: left_connection,
             key: old_key,
             ..own.clone()
@@ -170,6 +181,10 @@ impl Scene {
                 },
                 ..own
             },
+            Thing::SharedConnector => Named {
+                shared: of(&theirs.shared, Some(&gone.shared))?,
+                ..own
+            },
             Thing::Connection => Named {
                 connector: {
                     let mut connectors = self.connected_by.iter();
@@ -213,6 +228,7 @@ impl Scene {
         let answer = self.send(call, named).await;
         let names = [
             &named.connector,
+            &named.shared,
             &named.connection,
             &named.app,
             &named.key,
@@ -370,7 +386,14 @@ async fn what_is_the_callers_own_is_there() {
 async fn h20_a_list_has_what_is_the_callers_and_nothing_else() {
     let scene = Scene::set().await;
     let theirs = &scene.theirs;
-    let foreign = [&theirs.connector, &theirs.connection, &scene.gone.connector];
+    let gone = &scene.gone;
+    let foreign = [
+        &theirs.connector,
+        &theirs.shared,
+        &theirs.connection,
+        &gone.connector,
+        &gone.shared,
+    ];
     let mut lists = 0;
     for (route, about) in ROWS {
         let About::Own(call) = about else { continue };

@@ -8,6 +8,8 @@ use crate::world::{Call, RETURN};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) connector: String,
+    /// A connector whose account everyone in the app uses.
+    pub(crate) shared: String,
     pub(crate) connection: String,
     pub(crate) app: String,
     pub(crate) key: String,
@@ -21,6 +23,8 @@ pub(super) enum Thing {
     Connector,
     /// A connector as an app has it.
     ConnectorOfApp,
+    /// A connector of the other kind as its workspace has it.
+    SharedConnector,
     /// A user's connection, named by its connector.
     Connection,
     /// A connection, named by its id.
@@ -48,7 +52,8 @@ pub(super) enum About {
     /// The same for everybody.
     Everybody(MakeCall),
     /// A secret of one flow, known to whoever was given it; `tests/it/connect.rs`,
-    /// `confirm.rs`, `window.rs` and `form_post.rs` have what that is good for.
+    /// `confirm.rs`, `window.rs`, `form_post.rs` and `shared_accounts.rs` have what that is good
+    /// for.
     Flow,
 }
 
@@ -152,6 +157,18 @@ pub(super) const ROWS: &[(&str, About)] = &[
             &[Thing::Connector],
             |it| admin(Call::post(&at(&["connectors", &it.connector, "enable"]))),
             200,
+        ),
+    ),
+    (
+        "POST /v1/connectors/{connector_id}/connect",
+        About::Things(
+            &[Thing::SharedConnector, Thing::App],
+            |it| {
+                let body = json!({"app_id": it.app, "return_url": RETURN});
+                let path = at(&["connectors", &it.shared, "connect"]);
+                admin(Call::post(&path)).json(&body)
+            },
+            201,
         ),
     ),
     (
@@ -304,4 +321,8 @@ pub(super) const ROWS: &[(&str, About)] = &[
     ("GET /oauth/confirm", About::Flow),
     ("POST /oauth/confirm", About::Flow),
     ("POST /v1/me/connections/complete", About::Flow),
+    (
+        "POST /v1/connectors/{connector_id}/connect/complete",
+        About::Flow,
+    ),
 ];

@@ -7,7 +7,7 @@ use shared::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, Key
 use shared::domain::audit::{Action, AuditEntry, AuditId, Origin};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus, LEASE, Lease};
 use shared::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use shared::domain::event::{Change, ConnectionRef, Event};
 use shared::domain::ids::{
@@ -109,6 +109,7 @@ pub(super) fn connector(id: &str) -> Connector {
         name: "Drive".into(),
         provider: ProviderId::parse("google").unwrap(),
         kind: ConnectorKind::User,
+        accounts: Accounts::Several,
         client_id: "client-1".into(),
         client_secret: Some(ClientSecret {
             sealed: vec![0, 159, 146, 150],

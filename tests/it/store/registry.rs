@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shared::domain::app::{ApiKey, App, AppStatus, KeyScope};
-use shared::domain::connector::{Connector, ConnectorStatus, ScopePolicy};
+use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
 use shared::domain::ids::{ApiKeyId, AppId, WorkspaceId};
 use shared::ports::{Doomed, DueWork};
 
@@ -158,6 +158,8 @@ async fn a_connector_reads_back_as_written(store: &dyn AnyStore) {
     let plain = Connector {
         allowed_apps: None,
         scope_policy: ScopePolicy::Widening,
+        kind: ConnectorKind::App,
+        accounts: Accounts::One,
         ..connector("c2")
     };
     let disabled = Connector {

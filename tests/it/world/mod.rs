@@ -11,6 +11,8 @@
 //! assert_eq!(world.lookup("alice", &connector).await.status, 200);
 //! ```
 
+pub(crate) mod contract;
+pub(crate) mod for_apps;
 mod http;
 
 use std::collections::BTreeMap;
@@ -49,8 +51,6 @@ use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
 use testkit::fake_kms::FakeKeyService;
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
-
-use crate::contract;
 
 pub(crate) use http::{Answer, Call, Delivered};
 

@@ -14,10 +14,12 @@ use crate::domain::session::SessionToken;
 pub struct Confirm<'a> {
     /// The app's name.
     pub app: &'a str,
-    /// The id of the user who started.
-    pub user: &'a str,
-    /// What the user's JWT called them.
-    pub user_label: Option<&'a str>,
+    /// Whether everyone in the app is to use the account, so that an admin started.
+    pub shared: bool,
+    /// The id of who started.
+    pub starter: &'a str,
+    /// What their JWT called them.
+    pub starter_label: Option<&'a str>,
     /// The provider's name.
     pub provider: &'a str,
     /// The connector's name.

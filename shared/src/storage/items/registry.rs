@@ -7,7 +7,7 @@ use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
 use crate::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, KeyScope};
 use crate::domain::connector::{
-    ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
 };
 use crate::domain::ids::AppId;
 use crate::ports::StoreError;
@@ -118,6 +118,7 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
         .with(attr::NAME, value::text(&connector.name))
         .with(attr::PROVIDER, value::text(connector.provider.as_str()))
         .with(attr::KIND, value::text(kind(connector.kind)))
+        .with(attr::ACCOUNTS, value::text(accounts(connector.accounts)))
         .with(attr::CLIENT_ID, value::text(&connector.client_id))
         .with(attr::SCOPES, value::scopes(&connector.scopes))
         .with(
@@ -151,6 +152,7 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         name: item.text(attr::NAME)?.to_owned(),
         provider: item.id(attr::PROVIDER)?,
         kind: item.word(attr::KIND)?,
+        accounts: item.word_or_default(attr::ACCOUNTS)?,
         client_id: item.text(attr::CLIENT_ID)?.to_owned(),
         client_secret: read_client_secret(&item, CURRENT)?,
         previous_secret: read_client_secret(&item, PREVIOUS)?,
@@ -235,6 +237,14 @@ pub(super) fn account_change(change: AccountChange) -> &'static str {
 fn kind(kind: ConnectorKind) -> &'static str {
     match kind {
         ConnectorKind::User => "user",
+        ConnectorKind::App => "app",
+    }
+}
+
+fn accounts(accounts: Accounts) -> &'static str {
+    match accounts {
+        Accounts::One => "one",
+        Accounts::Several => "several",
     }
 }
 
