@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::domain::app::KeyScope;
+use shared::domain::census::Life;
 use shared::domain::connection::RevocationOutcome;
 use shared::domain::ending::Ending;
 use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
@@ -13,8 +14,8 @@ use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
 
 use super::fixtures::{
-    api_key, at, connected, connection_id, due_users, entry, event, key, leased, revocation,
-    session, session_id, stored, tokens,
+    api_key, at, connected, connection_id, connector_id, due_users, entry, event, key, leased,
+    revocation, session, session_id, stored, tokens, workspace,
 };
 
 async fn engine() -> (ManualClock, LocalDynamo) {
@@ -274,6 +275,28 @@ async fn a_key_from_before_there_were_scopes_has_all_and_a_newer_ones_scopes_all
     let newer = Some(AttributeValue::L(newer.into()));
     let known = written("SET scopes = :scopes", newer).await;
     assert_eq!(known, [KeyScope::TokensRead].into());
+}
+
+/// F47.
+#[tokio::test]
+async fn a_connection_that_an_older_version_stored_is_listed_as_live() {
+    let (_, engine) = engine().await;
+    connected(&engine.store, "u1").await;
+    engine
+        .client
+        .update_item()
+        .table_name(&engine.tables.connections)
+        .key(PK, AttributeValue::S("W#w1#A#shop#U#u1".into()))
+        .key(SK, AttributeValue::S("C#c1".into()))
+        .update_expression("REMOVE life, consented_scopes")
+        .send()
+        .await
+        .unwrap();
+    let (of, c1) = (workspace(), connector_id("c1"));
+    let listed = engine.store.listed(&of, &c1, None, 5).await.unwrap();
+    assert_eq!(listed.items.len(), 1);
+    assert_eq!(listed.items[0].life, Life::Live);
+    assert!(listed.items[0].consented_scopes.is_empty());
 }
 
 #[tokio::test]

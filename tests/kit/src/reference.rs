@@ -70,7 +70,10 @@ fn write_operation(
         }
     }
     for (media, body) in object(operation.get("requestBody").map(|body| &body["content"])) {
-        let _ = writeln!(page, "\nBody (`{media}`): {}", kind(&body["schema"]));
+        let _ = match body["schema"].get("properties") {
+            Some(_) => writeln!(page, "\nBody (`{media}`):"),
+            None => writeln!(page, "\nBody (`{media}`): {}", kind(&body["schema"])),
+        };
         write_members(page, &body["schema"]);
         for example in array(body["schema"].get("examples")) {
             write_example(page, example);
@@ -79,20 +82,17 @@ fn write_operation(
     page.push_str("\n| status | |\n|---|---|\n");
     for (status, response) in object(operation.get("responses")) {
         let response = resolved(contract, response);
-        let media = object(response.get("content"));
-        let bodies: Vec<_> = media
-            .map(|(media, body)| match media.as_str() {
-                "application/problem+json" => codes(&body["schema"]),
-                "text/html" => "a page".to_owned(),
-                "application/json" if is_gateways(body) => "or the gateway's `message`".to_owned(),
-                _ => kind(&body["schema"]),
-            })
-            .collect();
-        let about = match text(response.get("description")) {
-            problems if problems.starts_with("- `") => "",
-            about => about,
+        let about = text(response.get("description"));
+        // What the gateway says by itself is told once, at the top of the page.
+        let mut media = object(response.get("content")).filter(|(_, body)| !is_gateways(body));
+        let line = match media.next() {
+            Some((_, body)) if about.starts_with("- `") => codes(&body["schema"]),
+            Some((media, _)) if media == "text/html" => line(about),
+            Some((_, body)) => format!("{} {}", line(about), kind(&body["schema"])),
+            None if response.get("content").is_some() => continue,
+            None => line(about),
         };
-        let _ = writeln!(page, "| {status} | {} {} |", line(about), bodies.join(", "));
+        let _ = writeln!(page, "| {status} | {line} |");
     }
 }
 
@@ -114,8 +114,10 @@ fn write_schemas(page: &mut String, contract: &Contract) {
         if name == "Problem" {
             continue;
         }
-        let _ = write!(page, "\n### {name}\n\n{}", kind(schema));
-        page.push('\n');
+        let _ = write!(page, "\n### {name}\n");
+        if schema.get("properties").is_none() {
+            let _ = writeln!(page, "\n{}", kind(schema));
+        }
         let about = text(schema.get("description")).trim();
         if !about.is_empty() {
             let _ = write!(page, "\n{about}\n");
@@ -195,6 +197,12 @@ fn kind(schema: &Value) -> String {
             .join(" or "),
         only => text(Some(only)).to_owned(),
     };
+    let members: Vec<_> = object(schema.get("properties"))
+        .map(|(name, member)| format!("`{name}` ({})", kind(member)))
+        .collect();
+    if !members.is_empty() {
+        return format!("with {}", members.join(", "));
+    }
     let mut kind = if types.starts_with("array") {
         format!("{types} of {}", self::kind(&schema["items"]))
     } else {

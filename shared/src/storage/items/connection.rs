@@ -10,6 +10,7 @@ use crate::domain::connection::{
     Connection, ConnectionStatus, Readers, ReconnectReason, RevocationOutcome,
 };
 use crate::domain::ids::{ApiKeyId, AttemptId};
+use crate::domain::scopes::ScopeList;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Account, Validity};
 use crate::ports::StoreError;
@@ -117,15 +118,18 @@ fn life_of(status: &ConnectionStatus) -> &'static str {
 pub(in super::super) fn read_listed(row: &Row) -> Result<Listed, StoreError> {
     let item = Reader::new(row, "index entry");
     Ok(Listed {
-        life: match item.text(attr::LIFE)? {
-            life::LIVE => Life::Live,
-            life::DEAD => Life::Dead,
-            life::ENDING => Life::Ending,
-            _ => return Err(item.corrupt()),
+        life: match item.maybe_text(attr::LIFE)? {
+            // An older version wrote none.
+            Some(life::LIVE) | None => Life::Live,
+            Some(life::DEAD) => Life::Dead,
+            Some(life::ENDING) => Life::Ending,
+            Some(_) => return Err(item.corrupt()),
         },
         connector_generation: item.number(attr::CONNECTOR_GENERATION)?,
         requested_scopes: item.scopes(attr::REQUESTED_SCOPES)?,
-        consented_scopes: item.scopes(attr::CONSENTED_SCOPES)?,
+        consented_scopes: ScopeList::reported(
+            item.maybe_list(attr::CONSENTED_SCOPES)?.unwrap_or_default(),
+        ),
     })
 }
 
