@@ -138,17 +138,14 @@ fn complete(operation: &mut Value, problems: &BTreeMap<&str, &Value>) {
     }
 }
 
+/// Whether something beside ids in the path can be wrong. Shared parameters of paths are ids.
 fn has_query(parameters: &Value) -> bool {
-    let of_query = |parameter: &Value| {
-        let shared = [
-            "#/components/parameters/limit",
-            "#/components/parameters/cursor",
-        ];
-        parameter["in"] == "query" || shared.iter().any(|shared| parameter["$ref"] == *shared)
+    let of_query = |parameter: &Value| match parameter["$ref"].as_str() {
+        Some(shared) => !shared.ends_with("_id"),
+        None => parameter["in"] == "query",
     };
-    parameters
-        .as_array()
-        .is_some_and(|all| all.iter().any(of_query))
+    let all = parameters.as_array();
+    all.is_some_and(|all| all.iter().any(of_query))
 }
 
 fn by_status<'a>(
