@@ -20,6 +20,7 @@ mod faults;
 mod form_post;
 mod found;
 mod id_tokens;
+mod idempotency;
 mod isolation;
 mod keep_alive;
 mod kms;

@@ -185,6 +185,37 @@ fn f14_b2_the_lease_outlives_the_function_and_the_function_the_provider_and_the_
     }
 }
 
+/// H-85: who may open an answer is who gave it, and no route that changes something is without.
+#[test]
+fn h85_each_function_that_keeps_answers_may_open_its_own_alone() {
+    let template = Template::read();
+    let statements = template.0["EnvelopeKey"].split(|line| line.starts_with("- Sid: "));
+    let value = |lines: &[String], name: &str| {
+        let mut found = lines.iter().filter_map(|line| line.strip_prefix(name));
+        found.next().map(str::to_owned)
+    };
+    let of_answers = statements.filter(|lines| {
+        value(lines, "kms:EncryptionContext:purpose: ").as_deref() == Some("answer")
+    });
+    let opened: BTreeMap<_, _> = of_answers
+        .map(|lines| {
+            let role = value(lines, "Principal: {AWS: !GetAtt ").expect("one principal");
+            let function = value(lines, "kms:EncryptionContext:function: ");
+            (role, function.expect("one function"))
+        })
+        .collect();
+    let functions = template.of_type("AWS::Serverless::Function").into_iter();
+    let keeping = functions.filter_map(|id| {
+        let built = template.value(id, "CodeUri").split('/').nth(3).unwrap();
+        let keeps = "wiring.once(&store, env!(\"CARGO_PKG_NAME\"))";
+        let main = read(&format!("functions/{built}/src/main.rs"));
+        let role = id.replace("Function", "Role.Arn}");
+        main.contains(keeps).then(|| (role, built.to_owned()))
+    });
+    assert_eq!(opened, keeping.collect());
+    assert_eq!(opened.len(), 4);
+}
+
 /// F44: whatever else takes the account's concurrency, look-ups keep theirs, where some is set
 /// aside; and no other function takes it out of the common pool.
 #[test]

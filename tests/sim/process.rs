@@ -21,7 +21,7 @@ use shared::domain::secret::{Secret, SecretBytes};
 use shared::domain::time::Timestamp;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
-use shared::ports::{EventSink, KeyService, KmsError, SessionField, WrappedRootKey};
+use shared::ports::{AnswerOf, EventSink, KeyService, KmsError, SessionField, WrappedRootKey};
 use shared::refresh::RefreshEngine;
 use testkit::entropy::SeededEntropy;
 
@@ -146,6 +146,23 @@ impl KeyService for SimKeyService {
     ) -> Result<Vec<u8>, KmsError> {
         self.call().await?;
         self.0.kms.seal_for_session(session, field, plaintext).await
+    }
+
+    async fn generate_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        self.call().await?;
+        self.0.kms.generate_answer_key(of).await
+    }
+
+    async fn open_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretBytes, KmsError> {
+        self.call().await?;
+        self.0.kms.open_answer_key(of, wrapped).await
     }
 
     async fn open_for_session(

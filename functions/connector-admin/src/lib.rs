@@ -19,6 +19,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Audit, Clock, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
@@ -58,9 +59,9 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something.
+pub fn router(state: State, once: Once) -> Router {
+    let routes = Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider}", get(providers::view))
         .route(
@@ -77,5 +78,6 @@ pub fn router(state: State) -> Router {
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
         .route("/v1/audit", get(audit::list))
-        .with_state(state)
+        .with_state(state);
+    once.around(routes)
 }

@@ -15,6 +15,7 @@ use axum::routing::delete;
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
 
@@ -51,9 +52,9 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something.
+pub fn router(state: State, once: Once) -> Router {
+    let routes = Router::new()
         .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
         .route(
             "/v1/users/{user_id}/connections/{connector_id}",
@@ -63,5 +64,6 @@ pub fn router(state: State) -> Router {
             "/v1/connectors/{connector_id}/connections/{connection_id}",
             delete(routes::by_admin),
         )
-        .with_state(state)
+        .with_state(state);
+    once.around(routes)
 }

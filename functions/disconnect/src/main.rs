@@ -10,6 +10,7 @@ use shared::runtime::wiring::Wiring;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
     let store = wiring.store();
+    let once = wiring.once(&store, env!("CARGO_PKG_NAME"));
     let state = State {
         registry: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
@@ -23,7 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     let routes = with_telemetry(
-        router(state.clone()),
+        router(state.clone(), once),
         wiring.telemetry.clone(),
         Arc::clone(&wiring.clock),
     );

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{get, post};
 use shared::domain::address::AddressRules;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
 use url::Url;
@@ -40,10 +41,13 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something.
+pub fn router(state: State, once: Once) -> Router {
+    let changes = Router::new()
         .route("/v1/me/connections", post(begin::begin))
+        .with_state(state.clone());
+    Router::new()
         .route("/connect/{ticket}", get(redirect::redirect))
         .with_state(state)
+        .merge(once.around(changes))
 }

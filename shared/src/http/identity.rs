@@ -181,6 +181,61 @@ where
     }
 }
 
+/// Who calls, whatever a route asks of them: for what is done once for each of them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// All that their answer may depend on: an admin with another role is another caller.
+    pub names: Vec<String>,
+}
+
+impl Caller {
+    /// Whoever has proven an identity with this request; `None` when nobody has.
+    ///
+    /// # Errors
+    /// When the table of API keys does not answer.
+    pub async fn of(
+        parts: &Parts,
+        rules: &IdentityRules,
+        registry: &dyn Registry,
+    ) -> Result<Option<Self>, Problem> {
+        if let Ok(claims) = Claims::of(parts) {
+            return Ok(Self::person(parts, rules, &claims));
+        }
+        let Ok(presented) = presented_key(parts) else {
+            return Ok(None);
+        };
+        let record = registry.api_key(&hash(&presented.key)).await?;
+        let Ok(record) = proven(parts, &presented, record.as_ref()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            workspace: record.workspace.clone(),
+            names: ["key", record.app.as_str(), record.id.as_str()]
+                .map(str::to_owned)
+                .to_vec(),
+        }))
+    }
+
+    fn person(parts: &Parts, rules: &IdentityRules, claims: &Claims) -> Option<Self> {
+        let workspace = claims.workspace(rules).ok()?;
+        let subject = claims.subject().ok()?;
+        note_workspace(parts, &workspace);
+        let names = &rules.claims;
+        let claimed = [&names.app, &names.role, &names.plan];
+        let claimed = claimed.map(|name| claims.get(name).unwrap_or_default());
+        Some(Self {
+            workspace,
+            names: ["person", subject.as_str()]
+                .into_iter()
+                .chain(claimed)
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
 /// The claims of a JWT that the gateway has verified.
 struct Claims(std::collections::HashMap<String, String>);
 
@@ -258,11 +313,7 @@ impl AppBackend {
         record: Option<&ApiKey>,
         scope: KeyScope,
     ) -> Result<Self, Problem> {
-        let record = record
-            .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
-            .ok_or_else(wrong_key)?;
-        note_workspace(parts, &record.workspace);
-        RequestFacts::note(parts, |facts| facts.key = Some(record.id.clone()));
+        let record = proven(parts, presented, record)?;
         if !record.scopes.contains(&scope) {
             return Err(Problem::insufficient_scope(scope));
         }
@@ -273,6 +324,20 @@ impl AppBackend {
             origin: origin(parts, Actor::AppKey(record.id.clone())),
         })
     }
+}
+
+/// The record that was found under the hash of `presented`, if it is of the app that the key says.
+fn proven<'a>(
+    parts: &Parts,
+    presented: &PresentedApiKey,
+    record: Option<&'a ApiKey>,
+) -> Result<&'a ApiKey, Problem> {
+    let record = record
+        .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
+        .ok_or_else(wrong_key)?;
+    note_workspace(parts, &record.workspace);
+    RequestFacts::note(parts, |facts| facts.key = Some(record.id.clone()));
+    Ok(record)
 }
 
 /// The API key a request carries as `Authorization: Bearer`.

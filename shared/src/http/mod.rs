@@ -1,5 +1,6 @@
 //! The HTTP edge: who calls, what they sent, and how a refusal reads.
 
+pub mod idempotency;
 pub mod identity;
 pub mod page;
 pub mod problem;

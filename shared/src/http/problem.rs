@@ -86,6 +86,10 @@ codes! {
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The role does not allow it.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// The first request with this `Idempotency-Key` is not answered yet.
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT, "The request is being done";
+    /// The `Idempotency-Key` was used for something else.
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "Another request had this key";
     /// The ID token that came with the tokens is not what it has to be.
     IdTokenInvalid = "id_token_invalid", BAD_GATEWAY, "The provider's ID token is not valid";
     /// A fault of ours.

@@ -9,10 +9,12 @@ use aws_config::timeout::TimeoutConfig;
 use super::config::{Config, ConfigError};
 use super::system::{SystemClock, SystemEntropy};
 use super::telemetry::Telemetry;
+use crate::crypto::answer::AnswerVault;
 use crate::crypto::kms::KmsKeyService;
 use crate::crypto::vault::Vault;
 use crate::events::Publisher;
 use crate::events::eventbridge::EventBridgeSink;
+use crate::http::idempotency::Once;
 use crate::oauth::documents::HttpDocuments;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::provider_api::HttpProviderApi;
@@ -93,6 +95,21 @@ impl Wiring {
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
         ))
+    }
+
+    /// What makes the routes of `function` do once what they are asked twice. The envelope key's
+    /// policy knows it by that name.
+    pub fn once(&self, store: &Arc<DynamoStore>, function: &'static str) -> Once {
+        let (stack, entropy) = (self.config.stack.clone(), Arc::clone(&self.entropy));
+        let answers = AnswerVault::new(stack, function, self.kms(), entropy);
+        Once {
+            runs: Arc::clone(store) as _,
+            registry: Arc::clone(store) as _,
+            answers: Arc::new(answers),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            identity: self.config.identity.clone(),
+        }
     }
 
     /// Tells of what happened.

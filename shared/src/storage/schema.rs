@@ -9,6 +9,7 @@
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a connection with its lease | TTL, 30 days after a disconnect |
 //! | sessions | `S#<session>` | `S` | an authorization session | TTL |
+//! | sessions | `I#<digest, hex>` | `I` | a request with an `Idempotency-Key` and its answer | TTL, after 24 hours |
 //! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
@@ -39,6 +40,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::domain::audit::AuditId;
 use crate::domain::connection::ConnectionKey;
+use crate::domain::idempotency::RequestKey;
 use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use crate::domain::rate::Reader;
 use crate::domain::time::Timestamp;
@@ -143,6 +145,10 @@ pub(crate) fn api_key(hash: &[u8; 32]) -> Key {
 
 pub(crate) fn session(id: &SessionId) -> Key {
     Key::new(format!("S#{id}"), "S")
+}
+
+pub(crate) fn run(request: &RequestKey) -> Key {
+    Key::new(format!("I#{request}"), "I")
 }
 
 pub(crate) fn connections_of(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> String {
@@ -429,6 +435,8 @@ pub(crate) mod stage {
     pub(crate) const EXCHANGING: &str = "exchanging";
     pub(crate) const COMPLETED: &str = "completed";
     pub(crate) const ENDED: &str = "ended";
+    pub(crate) const RUNNING: &str = "running";
+    pub(crate) const ANSWERED: &str = "answered";
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use serde_json::{Value, json};
+use shared::crypto::answer::AnswerVault;
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::domain::connection::{Connection, ConnectionKey};
@@ -30,14 +31,15 @@ use shared::domain::plan::PlanGate;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
 use shared::id_token::IdTokens;
 use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable,
-    Lookup, Registry, Sessions,
+    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, Idempotency, JobQueue as _,
+    KeyTable, Lookup, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -68,13 +70,23 @@ const BULK: u32 = 500;
 
 /// A store that a world can live in.
 pub(crate) trait Store:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit + 'static
+    Registry
+    + Sessions
+    + Idempotency
+    + Connections
+    + DueTable
+    + ConnectorHealth
+    + Lookup
+    + KeyTable
+    + Audit
+    + 'static
 {
 }
 
 impl<
     S: Registry
         + Sessions
+        + Idempotency
         + Connections
         + DueTable
         + ConnectorHealth
@@ -211,6 +223,19 @@ impl World {
             address_rules,
             concurrency: CONCURRENCY,
         };
+        let once = |function| Once {
+            runs: Arc::clone(&store) as _,
+            registry: Arc::clone(&store) as _,
+            answers: Arc::new(AnswerVault::new(
+                STACK.into(),
+                function,
+                Arc::clone(&kms) as _,
+                Arc::clone(&entropy) as _,
+            )),
+            clock: Arc::clone(&clock_port),
+            entropy: Arc::clone(&entropy) as _,
+            identity: identity(),
+        };
         let disconnect = disconnect::State {
             registry: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
@@ -224,30 +249,36 @@ impl World {
             address_rules,
         };
         let routers = [
-            connector_admin::router(connector_admin::State {
-                registry: Arc::clone(&store) as _,
-                health: Arc::clone(&store) as _,
-                audit: Arc::clone(&store) as _,
-                documents: Arc::clone(&documents) as _,
-                vault: Arc::clone(&vault),
-                publisher: publisher.clone(),
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-                provider_hosts: limits.hosts,
-            }),
-            oauth_start::router(oauth_start::State {
-                registry: Arc::clone(&store) as _,
-                sessions: Arc::clone(&store) as _,
-                keys: Arc::clone(&kms) as _,
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-            }),
+            connector_admin::router(
+                connector_admin::State {
+                    registry: Arc::clone(&store) as _,
+                    health: Arc::clone(&store) as _,
+                    audit: Arc::clone(&store) as _,
+                    documents: Arc::clone(&documents) as _,
+                    vault: Arc::clone(&vault),
+                    publisher: publisher.clone(),
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                    provider_hosts: limits.hosts,
+                },
+                once("connector-admin"),
+            ),
+            oauth_start::router(
+                oauth_start::State {
+                    registry: Arc::clone(&store) as _,
+                    sessions: Arc::clone(&store) as _,
+                    keys: Arc::clone(&kms) as _,
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                },
+                once("oauth-start"),
+            ),
             oauth_callback::router(oauth_callback::State {
                 registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
@@ -256,24 +287,27 @@ impl World {
                 entropy: Arc::clone(&entropy) as _,
                 public_url: API.parse().unwrap(),
             }),
-            oauth_complete::router(oauth_complete::State {
-                registry: Arc::clone(&store) as _,
-                sessions: Arc::clone(&store) as _,
-                connections: Arc::clone(&store) as _,
-                due: Arc::clone(&store) as _,
-                jobs: Arc::clone(&jobs) as _,
-                audit: Arc::clone(&store) as _,
-                keys: Arc::clone(&kms) as _,
-                vault: Arc::clone(&vault),
-                providers: Arc::clone(&providers) as _,
-                id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
-                publisher: publisher.clone(),
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-            }),
+            oauth_complete::router(
+                oauth_complete::State {
+                    registry: Arc::clone(&store) as _,
+                    sessions: Arc::clone(&store) as _,
+                    connections: Arc::clone(&store) as _,
+                    due: Arc::clone(&store) as _,
+                    jobs: Arc::clone(&jobs) as _,
+                    audit: Arc::clone(&store) as _,
+                    keys: Arc::clone(&kms) as _,
+                    vault: Arc::clone(&vault),
+                    providers: Arc::clone(&providers) as _,
+                    id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
+                    publisher: publisher.clone(),
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                },
+                once("oauth-complete"),
+            ),
             connections::router(connections::State {
                 registry: Arc::clone(&store) as _,
                 connections: Arc::clone(&store) as _,
@@ -281,7 +315,7 @@ impl World {
                 clock: Arc::clone(&clock_port),
                 identity: identity(),
             }),
-            disconnect::router(disconnect.clone()),
+            disconnect::router(disconnect.clone(), once("disconnect")),
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,

@@ -15,6 +15,7 @@ use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::event::Event;
 use shared::domain::health::{Breaker, Health, Tally};
+use shared::domain::idempotency::{Run, SealedAnswer};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
@@ -24,8 +25,8 @@ use shared::domain::session::{AuthorizationSession, Redirected, Returned, Secret
 use shared::domain::time::Timestamp;
 use shared::ports::{
     Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, DueTable, DueWork,
-    EscrowWrite, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page,
-    RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
+    EscrowWrite, Idempotency, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows,
+    Page, RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
     WrappedWorkspaceKeys,
 };
 use tokio::sync::Notify;
@@ -136,6 +137,14 @@ pass_on! {
     arrive(id: &SessionId, state: &SecretHash, to: &Returned, expires_at: Timestamp) -> bool;
     begin_exchange(id: &SessionId, completion: &SecretHash) -> bool;
     end(id: &SessionId, ending: Ending) -> ();
+}
+
+pass_on! {
+    Idempotency {}
+    begin(run: &Run) -> Run;
+    take_over(run: &Run, earlier: &Run) -> bool;
+    finish(run: &Run, answer: &SealedAnswer) -> bool;
+    give_up(run: &Run, now: Timestamp) -> ();
 }
 
 pass_on! {

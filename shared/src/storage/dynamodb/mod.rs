@@ -9,6 +9,7 @@ mod connections;
 mod due;
 mod expression;
 mod health;
+mod idempotency;
 mod keys;
 mod leases;
 mod lookup;

@@ -8,6 +8,7 @@ mod audit;
 mod connections;
 mod due;
 mod health;
+mod idempotency;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use shared::domain::connection::{Connection, ConnectionKey, Readers};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::event::Event;
 use shared::domain::health::Health;
+use shared::domain::idempotency::{RequestKey, Run};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
@@ -44,6 +46,7 @@ struct State {
     api_keys: BTreeMap<[u8; 32], ApiKey>,
     connectors: BTreeMap<(WorkspaceId, ConnectorId), Connector>,
     sessions: BTreeMap<SessionId, AuthorizationSession>,
+    runs: BTreeMap<RequestKey, Run>,
     connections: BTreeMap<ConnectionKey, Kept>,
     refreshes: BTreeMap<DueWork, ConnectionKey>,
     revocations: BTreeMap<DueWork, Revocation>,
