@@ -17,7 +17,7 @@ use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::provider::ResponseMode;
 use shared::domain::secret::Secret;
 use shared::domain::session::{
-    AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage,
+    AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage, Starter,
 };
 use shared::http::idempotency::Once;
 use shared::id_token::IdTokens;
@@ -141,15 +141,16 @@ async fn wait_for(
         id: id.clone(),
         workspace: plan.workspace.clone(),
         app: plan.app.clone(),
-        user: wanted.user.clone(),
+        starter: Starter::User(wanted.user.clone()),
         connector: connector.id.clone(),
+        alias: None,
         connector_generation: connector.generation,
         issuer: None,
         iss_promised: false,
         return_url: plan.return_url.clone(),
         response_mode: ResponseMode::Query,
         display: Display::Redirect,
-        user_label: None,
+        starter_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,
         cookie: None,

@@ -18,6 +18,7 @@ use shared::domain::ids::{
 use shared::domain::plan::PlanGate;
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::{Secret, SecretBytes};
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
@@ -209,8 +210,9 @@ pub(super) fn key(user: u64) -> ConnectionKey {
     ConnectionKey {
         workspace: workspace(),
         app: AppId::parse("shop").expect("an id"),
-        user: UserId::parse(format!("user-{user}")).expect("an id"),
+        subject: Subject::User(UserId::parse(format!("user-{user}")).expect("an id")),
         connector: ConnectorId::parse("files").expect("an id"),
+        alias: None,
     }
 }
 

@@ -8,9 +8,9 @@ use shared::crypto::hash::random_id;
 use shared::domain::app::{AccountChange, Completion};
 use shared::domain::connection::{Connection, ConnectionKey, ConnectionStatus};
 use shared::domain::event::{Change, ConnectionRef};
-use shared::domain::ids::{ConnectionId, SessionId};
+use shared::domain::ids::{ConnectionId, SessionId, UserId};
 use shared::domain::provider::ResponseMode;
-use shared::domain::session::{AuthorizationSession, Display, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage, Starter};
 use shared::domain::token::Validity;
 use shared::events::connection_event;
 use shared::ports::{
@@ -120,8 +120,13 @@ async fn go_through_consent(world: &Arc<World>, key: &ConnectionKey) {
             other => panic!("{other:?}"),
         }
     }
-    world.sim.tell(|| format!("{} connected", key.user));
+    world.sim.tell(|| format!("{} connected", name(key)));
     world.judge_stored(key);
+}
+
+fn name(key: &ConnectionKey) -> UserId {
+    let user = key.subject.user();
+    user.expect("these stories are about users").clone()
 }
 
 /// A session whose code is being redeemed.
@@ -147,15 +152,16 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         id: id.clone(),
         workspace: key.workspace.clone(),
         app: key.app.clone(),
-        user: key.user.clone(),
+        starter: Starter::User(name(key)),
         connector: key.connector.clone(),
+        alias: key.alias.clone(),
         connector_generation: world.connector.generation,
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
         response_mode: ResponseMode::Query,
         display: Display::Redirect,
-        user_label: None,
+        starter_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,
         cookie: None,

@@ -21,7 +21,8 @@ use crate::State;
 struct Item {
     connection_id: ConnectionId,
     app_id: AppId,
-    user_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReconnectReason>,
@@ -72,7 +73,7 @@ fn item(connector: &Connector, connection: Connection, now: Timestamp) -> Item {
         missing_scopes: missing_scopes(connector, &connection),
         connection_id: connection.id,
         app_id: connection.key.app,
-        user_id: connection.key.user,
+        user_id: connection.key.subject.into(),
         granted_scopes: connection.granted_scopes,
         account_label: connection.account.and_then(|account| account.label),
         connected_at: connection.connected_at,

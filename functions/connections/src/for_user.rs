@@ -79,6 +79,7 @@ async fn list(
     let connections = state.connections.of_user(workspace, app, user).await?;
     let connections: BTreeMap<_, _> = connections
         .into_iter()
+        .filter(|connection| connection.key.alias.is_none())
         .map(|connection| (connection.key.connector.clone(), connection))
         .collect();
     let now = state.clock.now();

@@ -48,7 +48,7 @@ impl From<AuditEntry> for View {
             reason: entry.reason,
             connector_id: entry.connector,
             app_id: entry.app,
-            user_id: entry.user,
+            user_id: entry.subject.and_then(Option::from),
             connection_id: entry.connection,
             key_id: entry.key,
             request_id: entry.origin.request_id,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{ConnectionKey, RevocationOutcome};
 use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
+use shared::domain::subject::Subject;
 use shared::http::identity::{Admin, AppBackend, User};
 use shared::http::problem::Problem;
 use shared::http::request::PathIds;
@@ -31,8 +32,9 @@ pub(crate) async fn by_user(
     let key = ConnectionKey {
         workspace: user.workspace,
         app: user.app,
-        user: user.user,
+        subject: Subject::User(user.user),
         connector,
+        alias: None,
     };
     Ok(answer(&disconnect(&state, &key, &user.origin).await?))
 }
@@ -49,8 +51,9 @@ pub(crate) async fn by_app(
     let key = ConnectionKey {
         workspace: backend.workspace,
         app: backend.app,
-        user,
+        subject: Subject::User(user),
         connector,
+        alias: None,
     };
     Ok(answer(&disconnect(&state, &key, &backend.origin).await?))
 }

@@ -13,7 +13,7 @@ use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::{ConnectionId, ConnectorId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, SessionToken};
+use shared::domain::session::{AuthorizationSession, SessionToken, Starter};
 use shared::events::audit_id;
 use shared::http::identity::User;
 use shared::http::problem::{Code, Problem};
@@ -62,7 +62,9 @@ pub(crate) async fn complete(
     }
     // Whoever finishes is whoever started, before the code goes anywhere (H-01). The code of a
     // flow that somebody else tries to finish is thrown away.
-    if (&session.workspace, &session.app, &session.user) != (&user.workspace, &user.app, &user.user)
+    let starter = Starter::User(user.user);
+    if (&session.workspace, &session.app, &session.starter)
+        != (&user.workspace, &user.app, &starter)
     {
         tracing::warn!(session.id = %session.id, "connect.user_mismatch");
         state
@@ -101,7 +103,7 @@ async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &O
     let entry = AuditEntry {
         outcome: Outcome::Refused,
         connector: Some(session.connector.clone()),
-        user: Some(session.user.clone()),
+        subject: Some(session.starter.subject()),
         ..AuditEntry::new(id, &session.workspace, origin, Action::UserMismatch)
             .about_app(&session.app)
     };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use shared::catalogue;
 use shared::domain::app::{App, Completion};
-use shared::domain::audit::{Actor, Origin};
+use shared::domain::audit::Origin;
 use shared::domain::ending::Ending;
 use shared::domain::handout::{missing_scopes, outlives_its_token};
 use shared::domain::ids::ConnectionId;
@@ -128,8 +128,8 @@ impl Flow {
         let code = self.token.to_secret();
         let page = Confirm {
             app: &self.app.name,
-            user: self.session.user.as_str(),
-            user_label: self.session.user_label.as_deref(),
+            user: self.session.starter.id().as_str(),
+            user_label: self.session.starter_label.as_deref(),
             provider: &provider.name,
             connector: &connector.name,
             code: code.expose(),
@@ -145,7 +145,7 @@ impl Flow {
     ) -> Result<Response, Page> {
         // Nobody has signed in here: whoever sits at the browser says to be the user who started.
         let origin = Origin {
-            actor: Actor::User(self.session.user.clone()),
+            actor: self.session.starter.actor(),
             request_id,
         };
         match redeem(state, &self.session, returned, &origin).await {

@@ -20,7 +20,7 @@ use shared::http::problem::{Code, Problem};
 use shared::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
 
 use crate::State;
-use crate::redeem::{Failed, Redemption, connection_key, connector_gone};
+use crate::redeem::{Failed, Redemption, connector_gone};
 
 /// How long tokens that cannot be asked for again are offered to the table.
 const STORE_BUDGET: Duration = Duration::from_secs(4);
@@ -36,7 +36,7 @@ pub(crate) async fn connect(
     let now = state.clock.now();
     let started = state.clock.monotonic();
     loop {
-        let standing = read(state, &connection_key(session), started).await;
+        let standing = read(state, &session.connection_key(), started).await;
         let standing = match standing {
             Ok(standing) => standing,
             Err(error) => {
@@ -125,7 +125,7 @@ fn write_of(
     let refreshable = tokens.refresh_credential(profile).is_some();
     let connector = &redemption.connector;
     let connection = Connection {
-        key: connection_key(session),
+        key: session.connection_key(),
         sealed: Some(
             redemption
                 .keys

@@ -8,7 +8,7 @@ use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::matches;
 use shared::crypto::vault::{VaultError, WorkspaceKeys};
 use shared::domain::audit::Origin;
-use shared::domain::connection::{Connection, ConnectionKey};
+use shared::domain::connection::Connection;
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::ids::ConnectionId;
@@ -234,16 +234,6 @@ async fn open_grant(
     })
 }
 
-/// Where the connection of a session is kept.
-pub(crate) fn connection_key(session: &AuthorizationSession) -> ConnectionKey {
-    ConnectionKey {
-        workspace: session.workspace.clone(),
-        app: session.app.clone(),
-        user: session.user.clone(),
-        connector: session.connector.clone(),
-    }
-}
-
 /// What a completed flow has connected, if it still is.
 pub(crate) async fn found(
     state: &State,
@@ -256,7 +246,7 @@ pub(crate) async fn found(
         .await?;
     let connection = state
         .connections
-        .connection(&connection_key(session))
+        .connection(&session.connection_key())
         .await?;
     let found = connector
         .zip(connection)

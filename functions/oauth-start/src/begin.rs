@@ -8,7 +8,7 @@ use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::ids::{ConnectorId, SessionId};
 use shared::domain::session::{
-    AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage,
+    AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
 use shared::domain::time::Timestamp;
 use shared::http::identity::User;
@@ -81,15 +81,16 @@ pub(crate) async fn begin(
         id: ticket.session.clone(),
         workspace: user.workspace,
         app: user.app,
-        user: user.user,
+        starter: Starter::User(user.user),
         connector: connector.id,
+        alias: None,
         connector_generation: connector.generation,
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,
         return_url,
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
         display: body.display,
-        user_label: user.label,
+        starter_label: user.label,
         completion: app.completion,
         account_change: app.account_change,
         cookie: None,

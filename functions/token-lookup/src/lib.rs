@@ -25,6 +25,7 @@ use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{ConnectorId, UserId};
 use shared::domain::rate::{Meter, minute_of};
 use shared::domain::scopes::ScopeList;
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::http::identity::{AppBackend, presented_key};
 use shared::http::problem::{Code, Problem};
@@ -95,8 +96,9 @@ async fn token(
     let key = ConnectionKey {
         workspace: presented.workspace.clone(),
         app: presented.app.clone(),
-        user: wanted.user_id,
+        subject: Subject::User(wanted.user_id),
         connector: wanted.connector_id,
+        alias: None,
     };
     let cached = state.engine.vault.cached(&key.workspace);
     let now = state.engine.clock.now();

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::connector::Connector;
 use super::event::{Change, ConnectionRef, Event};
 use super::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use super::subject::Subject;
 use super::time::Timestamp;
 
 /// Who acts.
@@ -196,8 +197,8 @@ pub struct AuditEntry {
     pub connector: Option<ConnectorId>,
     /// The app concerned.
     pub app: Option<AppId>,
-    /// The user concerned, whoever acted.
-    pub user: Option<UserId>,
+    /// Whose account is concerned, whoever acted.
+    pub subject: Option<Subject>,
     /// The connection concerned.
     pub connection: Option<ConnectionId>,
     /// The API key concerned.
@@ -217,7 +218,7 @@ impl AuditEntry {
             reason: None,
             connector: None,
             app: None,
-            user: None,
+            subject: None,
             connection: None,
             key: None,
         }
@@ -251,7 +252,7 @@ impl AuditEntry {
     pub fn about_connection(self, connection: &Connection) -> Self {
         Self {
             connector: Some(connection.key.connector.clone()),
-            user: Some(connection.key.user.clone()),
+            subject: Some(connection.key.subject.clone()),
             connection: Some(connection.id.clone()),
             ..self.about_app(&connection.key.app)
         }
@@ -297,7 +298,7 @@ impl AuditEntry {
         }
         if let Some(connection) = concerned(&event.change) {
             entry.app = Some(connection.app_id.clone());
-            entry.user = Some(connection.user_id.clone());
+            entry.subject = Some(connection.subject.clone());
             entry.connection = Some(connection.connection_id.clone());
         }
         entry.reason = match &event.change {

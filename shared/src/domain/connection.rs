@@ -5,22 +5,31 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
+use super::ids::{Alias, ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, WorkspaceId};
 use super::scopes::ScopeList;
+use super::subject::Subject;
 use super::time::Timestamp;
 use super::token::{Account, Validity};
 
-/// Where a connection is kept: at most one per user, app and connector.
+/// Where a connection is kept: at most one per subject, app, connector and alias.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionKey {
-    /// The workspace of connector and user.
+    /// The workspace of connector and app.
     pub workspace: WorkspaceId,
-    /// The app the user connected in.
+    /// The app it was connected in.
     pub app: AppId,
     /// Whose account it is.
-    pub user: UserId,
+    #[serde(
+        rename = "user",
+        default = "Subject::app",
+        skip_serializing_if = "Subject::is_app"
+    )]
+    pub subject: Subject,
     /// What it was granted through.
     pub connector: ConnectorId,
+    /// Which of several accounts; `None` for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Alias>,
 }
 
 /// A connection as it is stored.

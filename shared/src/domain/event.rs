@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::audit::Origin;
 use super::connection::ReconnectReason;
 use super::health::Misconfiguration;
-use super::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, EventId, UserId, WorkspaceId};
+use super::ids::{Alias, ApiKeyId, AppId, ConnectionId, ConnectorId, EventId, WorkspaceId};
 use super::scopes::ScopeList;
+use super::subject::Subject;
 use super::time::Timestamp;
 
 /// One state change, as published on the stack's bus.
@@ -107,7 +108,15 @@ pub struct ConnectionRef {
     /// The app it was made in.
     pub app_id: AppId,
     /// Whose it is.
-    pub user_id: UserId,
+    #[serde(
+        rename = "user_id",
+        default = "Subject::app",
+        skip_serializing_if = "Subject::is_app"
+    )]
+    pub subject: Subject,
+    /// Which of several accounts; `None` for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Alias>,
 }
 
 impl Change {
@@ -131,6 +140,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::super::audit::Actor;
+    use super::super::ids::UserId;
     use super::*;
 
     #[test]
@@ -148,7 +158,8 @@ mod tests {
                 connection: ConnectionRef {
                     connection_id: ConnectionId::parse("k1").unwrap(),
                     app_id: AppId::parse("a1").unwrap(),
-                    user_id: UserId::parse("u1").unwrap(),
+                    subject: Subject::User(UserId::parse("u1").unwrap()),
+                    alias: None,
                 },
                 reason: ReconnectReason::GrantRevoked,
             },

@@ -94,6 +94,7 @@ mod tests {
     use crate::domain::connection::{ConnectionKey, RevocationOutcome};
     use crate::domain::connector::{ClientSecret, ConnectorKind, ConnectorStatus};
     use crate::domain::ids::{AppId, ConnectionId, ConnectorId, ProviderId, UserId, WorkspaceId};
+    use crate::domain::subject::Subject;
     use crate::domain::token::Validity;
 
     const AT: Timestamp = Timestamp::from_millis(0);
@@ -132,8 +133,9 @@ mod tests {
             key: ConnectionKey {
                 workspace: WorkspaceId::parse("w").unwrap(),
                 app: AppId::parse("a").unwrap(),
-                user: UserId::parse("u").unwrap(),
+                subject: Subject::User(UserId::parse("u").unwrap()),
                 connector: ConnectorId::parse("c").unwrap(),
+                alias: None,
             },
             id: ConnectionId::parse("x").unwrap(),
             status: ConnectionStatus::Active,

@@ -22,6 +22,14 @@ fn is_slug(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// As a slug, and dots: what follows a connector's id in a storage key is never part of one.
+fn is_alias(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 /// What an identity provider may put into `sub` (OpenID Connect Core section 2: at most 255
 /// characters), less control characters.
 fn is_subject(text: &str) -> bool {
@@ -30,6 +38,7 @@ fn is_subject(text: &str) -> bool {
 }
 
 const SLUG: &str = "1 to 64 letters, digits, hyphens or underscores";
+const ALIAS: &str = "1 to 64 letters, digits, dots, hyphens or underscores";
 const SUBJECT: &str = "1 to 255 characters without control characters";
 
 macro_rules! ids {
@@ -81,6 +90,9 @@ macro_rules! ids {
 }
 
 ids! {
+    /// One of several accounts that a user connected through one connector; the default account
+    /// has none.
+    Alias, "alias", is_alias, ALIAS;
     /// One API key of an app.
     ApiKeyId, "key_id", is_slug, SLUG;
     /// An application of a workspace.
@@ -117,6 +129,14 @@ mod tests {
             assert!(WorkspaceId::parse(text).is_err(), "{text:?}");
         }
         assert!(ConnectorId::parse("con_A-1").is_ok());
+    }
+
+    #[test]
+    fn an_alias_cannot_reach_into_another_key_or_path() {
+        assert!(Alias::parse("team.eu_2-b").is_ok());
+        for text in ["", "a#b", "a/b", "a b", "a%2f", "é", &"x".repeat(65)] {
+            assert!(Alias::parse(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

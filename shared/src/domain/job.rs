@@ -131,14 +131,16 @@ impl<'de> Deserialize<'de> for SealedBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{AppId, ConnectorId, UserId, WorkspaceId};
+    use crate::domain::ids::{Alias, AppId, ConnectorId, UserId, WorkspaceId};
+    use crate::domain::subject::Subject;
 
     fn key() -> ConnectionKey {
         ConnectionKey {
             workspace: WorkspaceId::parse("w").unwrap(),
             app: AppId::parse("a").unwrap(),
-            user: UserId::parse("u").unwrap(),
+            subject: Subject::User(UserId::parse("u").unwrap()),
             connector: ConnectorId::parse("c").unwrap(),
+            alias: None,
         }
     }
 
@@ -180,5 +182,34 @@ mod tests {
                 "connection": {"workspace": "w", "app": "a", "user": "u", "connector": "c"},
             })
         );
+    }
+
+    #[test]
+    fn a_job_tells_the_apps_account_and_an_alias_from_a_users() {
+        let app = ConnectionKey {
+            subject: Subject::App,
+            ..key()
+        };
+        let alias = ConnectionKey {
+            alias: Some(Alias::parse("team.eu").unwrap()),
+            ..key()
+        };
+        for (key, expected) in [
+            (
+                app,
+                serde_json::json!({"workspace": "w", "app": "a", "connector": "c"}),
+            ),
+            (
+                alias,
+                serde_json::json!({
+                    "workspace": "w", "app": "a", "user": "u", "connector": "c",
+                    "alias": "team.eu",
+                }),
+            ),
+        ] {
+            let json = serde_json::to_value(&key).unwrap();
+            assert_eq!(json, expected);
+            assert_eq!(serde_json::from_value::<ConnectionKey>(json).unwrap(), key);
+        }
     }
 }

@@ -22,5 +22,6 @@ pub mod refresh_protocol;
 pub mod scopes;
 pub mod secret;
 pub mod session;
+pub mod subject;
 pub mod time;
 pub mod token;

@@ -2,6 +2,7 @@ use super::*;
 use crate::domain::connection::ConnectionKey;
 use crate::domain::ids::{AppId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use crate::domain::scopes::ScopeList;
+use crate::domain::subject::Subject;
 use crate::domain::token::Validity;
 
 const MINUTE: i64 = 60;
@@ -16,8 +17,9 @@ fn leased() -> Connection {
         key: ConnectionKey {
             workspace: WorkspaceId::parse("w").unwrap(),
             app: AppId::parse("a").unwrap(),
-            user: UserId::parse("u").unwrap(),
+            subject: Subject::User(UserId::parse("u").unwrap()),
             connector: ConnectorId::parse("c").unwrap(),
+            alias: None,
         },
         id: ConnectionId::parse("k").unwrap(),
         status: ConnectionStatus::Active,

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::app::{AccountChange, Completion};
+use super::audit::Actor;
+use super::connection::ConnectionKey;
 use super::ending::Ending;
-use super::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
+use super::ids::{Alias, AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
 use super::provider::ResponseMode;
 use super::secret::Secret;
+use super::subject::Subject;
 use super::time::Timestamp;
 
 /// How long a user has from the start to the callback (H-02, H-04).
@@ -61,14 +64,16 @@ pub fn cookie_name(session: &SessionId) -> String {
 pub struct AuthorizationSession {
     /// Random; the readable half of ticket, state and completion code.
     pub id: SessionId,
-    /// The workspace of the user who started.
+    /// The workspace of whoever started.
     pub workspace: WorkspaceId,
-    /// The app the user started from.
+    /// The app that is to use the account.
     pub app: AppId,
-    /// The user who started, and the only one who can finish (H-01).
-    pub user: UserId,
+    /// Who started, and the only one who can finish (H-01).
+    pub starter: Starter,
     /// What is being connected; the callback must come to this connector's path (H-06).
     pub connector: ConnectorId,
+    /// Which of several accounts; `None` for the default one.
+    pub alias: Option<Alias>,
     /// The connector's generation when the flow began.
     pub connector_generation: u64,
     /// The issuer expected in the callback, recorded at the start (H-07).
@@ -81,8 +86,8 @@ pub struct AuthorizationSession {
     pub return_url: Url,
     /// How the browser gets there.
     pub display: Display,
-    /// What the user's JWT called them when the flow began, for people to read.
-    pub user_label: Option<String>,
+    /// What the JWT called who started when the flow began, for people to read.
+    pub starter_label: Option<String>,
     /// How the flow is completed. As the app was set when it began: a change by an admin does
     /// not change a flow under way.
     pub completion: Completion,
@@ -99,6 +104,40 @@ pub struct AuthorizationSession {
     pub expires_at: Timestamp,
     /// How far the flow has come.
     pub stage: Stage,
+}
+
+/// Who begins a flow: that decides whose account it connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// A user of the app, for themselves.
+    User(UserId),
+    /// An admin of the workspace, for everyone in the app.
+    Admin(UserId),
+}
+
+impl Starter {
+    /// Whose account it becomes.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::User(user) => Subject::User(user.clone()),
+            Self::Admin(_) => Subject::App,
+        }
+    }
+
+    /// The subject of their JWT.
+    pub fn id(&self) -> &UserId {
+        match self {
+            Self::User(id) | Self::Admin(id) => id,
+        }
+    }
+
+    /// The same, as who acts.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::User(user) => Actor::User(user.clone()),
+            Self::Admin(admin) => Actor::Admin(admin.clone()),
+        }
+    }
 }
 
 /// Where a flow is shown, and so how it ends.
@@ -168,6 +207,17 @@ impl AuthorizationSession {
     /// Whether the stage's time is over at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
+    }
+
+    /// Where the connection is kept that comes of it.
+    pub fn connection_key(&self) -> ConnectionKey {
+        ConnectionKey {
+            workspace: self.workspace.clone(),
+            app: self.app.clone(),
+            subject: self.starter.subject(),
+            connector: self.connector.clone(),
+            alias: self.alias.clone(),
+        }
     }
 }
 

@@ -102,7 +102,8 @@ pub fn connection_event(
     let subject = ConnectionRef {
         connection_id: connection.id.clone(),
         app_id: connection.key.app.clone(),
-        user_id: connection.key.user.clone(),
+        subject: connection.key.subject.clone(),
+        alias: connection.key.alias.clone(),
     };
     Event {
         id: event_id(entropy),

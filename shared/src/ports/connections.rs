@@ -64,7 +64,8 @@ pub enum EscrowWrite {
 pub trait Connections: Send + Sync {
     /// A connection, strongly consistent.
     async fn connection(&self, key: &ConnectionKey) -> Result<Option<Connection>, StoreError>;
-    /// The connections of one user in one app, gone ones included, in order of their connectors.
+    /// The connections of one user in one app, gone ones included, in order of their connectors
+    /// and aliases, the default account first.
     /// Strongly consistent.
     async fn of_user(
         &self,

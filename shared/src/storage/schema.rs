@@ -7,7 +7,9 @@
 //! | registry | `W#<workspace>` | `KEY#<app>#<key id>` | an API key, to list | removal |
 //! | registry | `W#<workspace>` | `KEYS#<app>` | how often the app was given a key | – |
 //! | registry | `KEY#<hash, hex>` | `KEY` | the same API key, to look up | removal |
-//! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a connection with its lease | TTL, 30 days after a disconnect |
+//! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>` | a user's connection with its lease | TTL, 30 days after a disconnect |
+//! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>#<alias>` | the same of another account of the user | the same |
+//! | connections | `W#<workspace>#A#<app>#S` | `C#<connector>` | the same of an account that the app's users share | the same |
 //! | sessions | `S#<session>` | `S` | an authorization session | TTL |
 //! | sessions | `I#<digest, hex>` | `I` | a request with an `Idempotency-Key` and its answer | TTL, after 24 hours |
 //! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
@@ -31,8 +33,8 @@
 //! The index `by_connector` of the connections table has `gsi_pk` = `W#<workspace>#C#<connector>`
 //! and `gsi_sk` = the connection's id. It is sparse: a disconnected connection has neither.
 //!
-//! Every id but the user's is letters, digits, `-` and `_`, so `#` and `.` separate. The user
-//! comes last in its key and may hold anything.
+//! Every id but the user's is letters, digits, `-` and `_`, an alias has `.` as well, so `#`
+//! separates. The user comes last in its key and may hold anything.
 
 use std::time::Duration;
 
@@ -41,8 +43,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::domain::audit::AuditId;
 use crate::domain::connection::ConnectionKey;
 use crate::domain::idempotency::RequestKey;
-use crate::domain::ids::{ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use crate::domain::ids::{Alias, ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use crate::domain::rate::Reader;
+use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::ports::{DueWork, Revocation};
 
@@ -151,26 +154,41 @@ pub(crate) fn run(request: &RequestKey) -> Key {
     Key::new(format!("I#{request}"), "I")
 }
 
-pub(crate) fn connections_of(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> String {
-    format!("W#{workspace}#A#{app}#U#{user}")
+pub(crate) fn connections_of(workspace: &WorkspaceId, app: &AppId, subject: &Subject) -> String {
+    match subject {
+        Subject::User(user) => format!("W#{workspace}#A#{app}#U#{user}"),
+        Subject::App => format!("W#{workspace}#A#{app}#S"),
+    }
 }
 
 pub(crate) fn connection(key: &ConnectionKey) -> Key {
-    Key::new(
-        connections_of(&key.workspace, &key.app, &key.user),
-        format!("C#{}", key.connector),
-    )
+    let sk = match &key.alias {
+        None => format!("C#{}", key.connector),
+        Some(alias) => format!("C#{}#{alias}", key.connector),
+    };
+    Key::new(connections_of(&key.workspace, &key.app, &key.subject), sk)
 }
 
 /// Reads a connection's key back; `None` when it is not one.
 pub(crate) fn parse_connection(pk: &str, sk: &str) -> Option<ConnectionKey> {
     let (workspace, rest) = pk.strip_prefix("W#")?.split_once("#A#")?;
-    let (app, user) = rest.split_once("#U#")?;
+    let (app, subject) = rest.split_once('#')?;
+    let subject = match subject.strip_prefix("U#") {
+        Some(user) => Subject::User(UserId::parse(user).ok()?),
+        None if subject == "S" => Subject::App,
+        None => return None,
+    };
+    let account = sk.strip_prefix("C#")?;
+    let (connector, alias) = match account.split_once('#') {
+        None => (account, None),
+        Some((connector, alias)) => (connector, Some(Alias::parse(alias).ok()?)),
+    };
     Some(ConnectionKey {
         workspace: WorkspaceId::parse(workspace).ok()?,
         app: AppId::parse(app).ok()?,
-        user: UserId::parse(user).ok()?,
-        connector: ConnectorId::parse(sk.strip_prefix("C#")?).ok()?,
+        subject,
+        connector: ConnectorId::parse(connector).ok()?,
+        alias,
     })
 }
 
@@ -328,6 +346,8 @@ pub(crate) mod attr {
         ACTION = "action";
         ACTOR_ID = "actor_id";
         ACTOR_KIND = "actor_kind";
+        ADMIN = "admin";
+        ALIAS = "alias";
         ALLOWED_APPS = "allowed_apps";
         API_KEY = "api_key";
         APP = "app";
@@ -403,6 +423,7 @@ pub(crate) mod attr {
         STAGE = "stage";
         STATE = "state";
         STATUS = "status";
+        SUBJECT = "subject";
         SUCCESSES = "successes";
         TICKET = "ticket";
         UPDATED_AT = "updated_at";
@@ -447,8 +468,9 @@ mod tests {
         ConnectionKey {
             workspace: WorkspaceId::parse("w1").unwrap(),
             app: AppId::parse("shop").unwrap(),
-            user: UserId::parse(user).unwrap(),
+            subject: Subject::User(UserId::parse(user).unwrap()),
             connector: ConnectorId::parse("c1").unwrap(),
+            alias: None,
         }
     }
 
@@ -458,6 +480,55 @@ mod tests {
             let at = connection(&key(user));
             assert!(at.pk.starts_with("W#w1#A#shop#U#"), "{user}");
             assert_eq!(parse_connection(&at.pk, &at.sk), Some(key(user)));
+        }
+    }
+
+    #[test]
+    fn h20_a_user_cannot_reach_the_apps_own_account_by_the_letters_of_its_id() {
+        let shared = ConnectionKey {
+            subject: Subject::App,
+            ..key("u")
+        };
+        let own = connection(&shared);
+        assert_eq!(parse_connection(&own.pk, &own.sk), Some(shared));
+        for user in ["S", "#S", "w1#A#shop#S"] {
+            assert_ne!(connection(&key(user)).pk, own.pk, "{user}");
+        }
+        for pk in [
+            "W#w1#A#shop#",
+            "W#w1#A#shop#S#",
+            "W#w1#A#shop#U",
+            "W#w1#A#shop",
+        ] {
+            assert_eq!(parse_connection(pk, &own.sk), None, "{pk}");
+        }
+    }
+
+    #[test]
+    fn an_alias_is_told_from_a_connector_and_sorts_behind_its_default_account() {
+        let at = |connector: &str, alias: Option<&str>| ConnectionKey {
+            connector: ConnectorId::parse(connector).unwrap(),
+            alias: alias.map(|alias| Alias::parse(alias).unwrap()),
+            ..key("u")
+        };
+        let in_order = [
+            at("c1", None),
+            at("c1", Some("-")),
+            at("c1", Some("c1.")),
+            at("c1", Some("z")),
+            at("c1-z", None),
+            at("c10", None),
+            at("c1z", Some("-")),
+        ];
+        assert!(in_order.is_sorted());
+        let keys = in_order.clone().map(|key| connection(&key));
+        assert!(keys.is_sorted_by(|a, b| a.sk < b.sk));
+        assert_eq!(
+            keys.map(|at| parse_connection(&at.pk, &at.sk).unwrap()),
+            in_order
+        );
+        for sk in ["C#c1#", "C#c1#a#b", "C##a", "c1"] {
+            assert_eq!(parse_connection("W#w1#A#shop#S", sk), None, "{sk}");
         }
     }
 

@@ -14,6 +14,7 @@ use shared::domain::refresh_protocol::{
     may_store,
 };
 use shared::domain::scopes::ScopeList;
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::domain::token::{TokenFailure, Validity};
 
@@ -178,8 +179,9 @@ static ANY: LazyLock<Connection> = LazyLock::new(|| Connection {
     key: ConnectionKey {
         workspace: WorkspaceId::parse("w").expect("an id"),
         app: AppId::parse("a").expect("an id"),
-        user: UserId::parse("u").expect("an id"),
+        subject: Subject::User(UserId::parse("u").expect("an id")),
         connector: ConnectorId::parse("c").expect("an id"),
+        alias: None,
     },
     id: ConnectionId::parse("k").expect("an id"),
     status: ConnectionStatus::Active,

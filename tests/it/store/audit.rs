@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::domain::audit::{Action, Actor, AuditEntry, AuditFilter, AuditId, Origin, Outcome};
 use shared::domain::connection::Readers;
 use shared::domain::ids::{ApiKeyId, AppId, UserId, WorkspaceId};
+use shared::domain::subject::Subject;
 use shared::ports::{Audit, LookupKeys};
 use testkit::clock::ManualClock;
 use testkit::dynamo::LocalDynamo;
@@ -70,12 +71,16 @@ async fn an_entry_reads_back_as_written(store: &dyn AnyStore) {
             reason: Some("grant_revoked".into()),
             connector: Some(connector_id("c1")),
             app: Some(app_id()),
-            user: Some(user.clone()),
+            subject: Some(Subject::User(user.clone())),
             connection: Some(connection_id("k-u1")),
             key: Some(key.clone()),
             ..made(n, "full")
         })
         .collect();
+    written.push(AuditEntry {
+        subject: Some(Subject::App),
+        ..made(8, "shared")
+    });
     written.push(made(9, "plain"));
     for entry in &written {
         assert!(store.add_entry(entry).await.unwrap());
@@ -136,7 +141,7 @@ async fn entries_are_filtered_by_connector_app_user_action_and_time(store: &dyn 
     let about = |second, connector: &str, who: &str, action| AuditEntry {
         connector: Some(connector_id(connector)),
         app: Some(app_id()),
-        user: user(who),
+        subject: user(who).map(Subject::User),
         action,
         ..made(second, "e")
     };

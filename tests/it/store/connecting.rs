@@ -3,14 +3,16 @@
 use shared::domain::connection::{Connection, ConnectionStatus, Readers, RevocationOutcome};
 use shared::domain::connector::{Connector, ConnectorStatus};
 use shared::domain::ending::Ending;
-use shared::domain::ids::UserId;
+use shared::domain::ids::{Alias, UserId};
 use shared::domain::session::Stage;
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::ports::ConnectAnswer;
 
 use super::fixtures::{
     app_id, at, connect, connect_write, connected, connection, connection_id, connector,
-    connector_id, due_users, entry, event, key, session, session_id, stored, unsent, workspace,
+    connector_id, due_users, entry, event, key, session, session_id, stored, unsent, user_of,
+    workspace,
 };
 use super::{AnyStore, CALLERS, facts, race};
 
@@ -25,7 +27,7 @@ facts! {
     a_reconnect_that_is_due_at_the_same_instant_stays_due
     a_tombstone_is_replaced_by_a_connection_of_another_id
     a_connection_of_every_status_reads_back_as_written
-    a_user_sees_the_connections_of_one_app_only
+    a_user_sees_own_connections_of_one_app_only_and_every_alias
     connections_of_a_connector_come_in_pages_and_by_id
 }
 
@@ -250,7 +252,7 @@ async fn a_connection_of_every_status_reads_back_as_written(store: &dyn AnyStore
         bare.validity.grant_expires_at = None;
         bare.granted_scopes = bare.granted_scopes.missing_from(&bare.granted_scopes);
         for new in [full, bare] {
-            let user = new.key.user.as_str();
+            let user = user_of(&new.key);
             let answer = connect(store, &format!("s-{user}"), &new, None).await;
             assert_eq!(answer, ConnectAnswer::Connected);
             assert_eq!(stored(store, user).await, new);
@@ -258,7 +260,7 @@ async fn a_connection_of_every_status_reads_back_as_written(store: &dyn AnyStore
     }
 }
 
-async fn a_user_sees_the_connections_of_one_app_only(store: &dyn AnyStore) {
+async fn a_user_sees_own_connections_of_one_app_only_and_every_alias(store: &dyn AnyStore) {
     for id in ["c1", "c2"] {
         store
             .add_connector(&connector(id), &event(id, at(0)))
@@ -267,19 +269,32 @@ async fn a_user_sees_the_connections_of_one_app_only(store: &dyn AnyStore) {
     }
     // Users whose names could be mistaken for parts of another's key.
     let mut own = Vec::new();
-    for (n, (user, connector)) in [("u", "c2"), ("u", "c1"), ("u#C#c1", "c1"), ("u1", "c1")]
-        .into_iter()
-        .enumerate()
-    {
+    let places = [
+        ("u", "c2", None),
+        ("u", "c1", Some("b")),
+        ("u", "c1", Some("a")),
+        ("u", "c1", None),
+        ("u#C#c1", "c1", None),
+        ("u1", "c1", Some("a")),
+    ];
+    for (n, (user, connector, alias)) in places.into_iter().enumerate() {
         let mut new = connection(user);
         new.id = connection_id(&format!("k{n}"));
         new.key.connector = connector_id(connector);
+        new.key.alias = alias.map(|alias| Alias::parse(alias).unwrap());
         let answer = connect(store, &format!("s{n}"), &new, None).await;
         assert_eq!(answer, ConnectAnswer::Connected);
         if user == "u" {
             own.insert(0, new);
         }
     }
+    let mut shared = connection("u");
+    shared.id = connection_id("shared");
+    shared.key.subject = Subject::App;
+    let answer = connect(store, "shared", &shared, None).await;
+    assert_eq!(answer, ConnectAnswer::Connected);
+    let found = store.connection(&shared.key).await.unwrap();
+    assert_eq!(found, Some(shared));
     let user = UserId::parse("u").unwrap();
     let found = store.of_user(&workspace(), &app_id(), &user).await.unwrap();
     assert_eq!(found, own);
@@ -306,7 +321,7 @@ async fn connections_of_a_connector_come_in_pages_and_by_id(store: &dyn AnyStore
         let found = store
             .by_id(&workspace, &connector_id(connector), &connection_id(id))
             .await;
-        found.unwrap().map(|found| found.key.user.to_string())
+        found.unwrap().map(|found| user_of(&found.key).to_owned())
     };
     assert_eq!(by_id("c1", "k-u2").await.as_deref(), Some("u2"));
     assert_eq!(by_id("c2", "k-u2").await, None);

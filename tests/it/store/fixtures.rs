@@ -16,7 +16,8 @@ use shared::domain::ids::{
 };
 use shared::domain::provider::ResponseMode;
 use shared::domain::scopes::ScopeList;
-use shared::domain::session::{AuthorizationSession, Display, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage, Starter};
+use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::domain::token::{Account, Validity};
 use shared::ports::{ConnectAnswer, ConnectWrite, LeaseAnswer, RefreshedTokens, Revocation};
@@ -62,9 +63,15 @@ pub(super) fn key(user: &str) -> ConnectionKey {
     ConnectionKey {
         workspace: workspace(),
         app: app_id(),
-        user: UserId::parse(user).unwrap(),
+        subject: Subject::User(UserId::parse(user).unwrap()),
         connector: connector_id("c1"),
+        alias: None,
     }
+}
+
+/// The user of a place.
+pub(super) fn user_of(key: &ConnectionKey) -> &str {
+    key.subject.user().unwrap().as_str()
 }
 
 pub(super) fn app() -> App {
@@ -130,7 +137,8 @@ pub(super) fn event(id: &str, time: Timestamp) -> Event {
         change: Change::Disconnected(ConnectionRef {
             connection_id: connection_id("k-u1"),
             app_id: app_id(),
-            user_id: UserId::parse("u1").unwrap(),
+            subject: Subject::User(UserId::parse("u1").unwrap()),
+            alias: None,
         }),
     }
 }
@@ -147,15 +155,16 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         id: session_id(id),
         workspace: workspace(),
         app: app_id(),
-        user: UserId::parse("auth0|u 1#é").unwrap(),
+        starter: Starter::User(UserId::parse("auth0|u 1#é").unwrap()),
         connector: connector_id("c1"),
+        alias: None,
         connector_generation: 1,
         issuer: Some("https://issuer.example".into()),
         iss_promised: true,
         return_url: Url::parse("https://shop.example/done").unwrap(),
         response_mode: ResponseMode::FormPost,
         display: Display::Popup,
-        user_label: Some("u@shop.example".into()),
+        starter_label: Some("u@shop.example".into()),
         completion: Completion::Screen,
         account_change: AccountChange::Allow,
         cookie: Some([77; 32]),
@@ -302,7 +311,7 @@ pub(super) async fn due_users(store: &dyn AnyStore, now: Timestamp) -> Vec<Strin
     for shard in 0..store.shards() {
         let due = store.due_refreshes(shard, now, None, 100).await.unwrap();
         let due = due.items;
-        users.extend(due.into_iter().map(|(_, key)| key.user.to_string()));
+        users.extend(due.into_iter().map(|(_, key)| user_of(&key).to_owned()));
     }
     users.sort();
     users

@@ -1,8 +1,8 @@
 //! Authorization sessions: every move is made once.
 
 use shared::domain::ending::Ending;
-use shared::domain::ids::ConnectionId;
-use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage};
+use shared::domain::ids::{Alias, ConnectionId};
+use shared::domain::session::{CODE_LIFETIME, Redirected, Returned, Stage, Starter};
 
 use super::fixtures::{at, session, session_id};
 use super::{AnyStore, facts, winners};
@@ -18,6 +18,7 @@ facts! {
     c08_of_50_completions_one_redeems_the_code_and_no_copy_of_it_stays
     an_ended_session_holds_nothing_and_a_completed_one_cannot_be_ended
     a_session_of_every_stage_reads_back_as_written
+    a_session_of_an_admin_is_no_users
     an_unknown_session_does_not_move
 }
 
@@ -195,10 +196,19 @@ async fn a_session_of_every_stage_reads_back_as_written(store: &dyn AnyStore) {
     ] {
         let mut written = session("s1", stage);
         written.issuer = None;
+        written.alias = Some(Alias::parse("team.eu").unwrap());
         store.add(&written).await.unwrap();
         let found = store.session(&written.id).await.unwrap();
         assert_eq!(found, Some(written));
     }
+}
+
+async fn a_session_of_an_admin_is_no_users(store: &dyn AnyStore) {
+    let mut written = session("s1", started());
+    written.starter = Starter::Admin(written.starter.id().clone());
+    store.add(&written).await.unwrap();
+    let found = store.session(&written.id).await.unwrap();
+    assert_eq!(found, Some(written));
 }
 
 async fn an_unknown_session_does_not_move(store: &dyn AnyStore) {

@@ -13,7 +13,8 @@ use shared::domain::ids::{AppId, ConnectionId, ConnectorId, SessionId, UserId, W
 use shared::domain::provider::{Provider, ResponseMode};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
-use shared::domain::session::{AuthorizationSession, Display, Stage};
+use shared::domain::session::{AuthorizationSession, Display, Stage, Starter};
+use shared::domain::subject::Subject;
 use shared::domain::token::{
     Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet, Validity,
 };
@@ -55,8 +56,9 @@ pub(crate) fn key(workspace: &str, connector: &str, n: usize) -> ConnectionKey {
     ConnectionKey {
         workspace: WorkspaceId::parse(workspace).unwrap(),
         app: AppId::parse("shop").unwrap(),
-        user: UserId::parse(format!("user-{n}")).unwrap(),
+        subject: Subject::User(UserId::parse(format!("user-{n}")).unwrap()),
         connector: ConnectorId::parse(connector).unwrap(),
+        alias: None,
     }
 }
 
@@ -108,15 +110,16 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         id: id.clone(),
         workspace: key.workspace.clone(),
         app: key.app.clone(),
-        user: key.user.clone(),
+        starter: Starter::User(key.subject.user().unwrap().clone()),
         connector: key.connector.clone(),
+        alias: None,
         connector_generation: 1,
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
         response_mode: ResponseMode::Query,
         display: Display::Redirect,
-        user_label: None,
+        starter_label: None,
         completion: Completion::App,
         account_change: AccountChange::Refuse,
         cookie: None,

@@ -30,6 +30,7 @@ use shared::domain::job::Job;
 use shared::domain::plan::PlanGate;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
+use shared::domain::subject::Subject;
 use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
@@ -577,8 +578,9 @@ impl World {
         let key = ConnectionKey {
             workspace: WorkspaceId::parse("acme").unwrap(),
             app: AppId::parse("shop").unwrap(),
-            user: UserId::parse(user).unwrap(),
+            subject: Subject::User(UserId::parse(user).unwrap()),
             connector: ConnectorId::parse(connector).unwrap(),
+            alias: None,
         };
         self.connections.connection(&key).await.unwrap()
     }

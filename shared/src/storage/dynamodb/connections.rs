@@ -25,6 +25,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use crate::domain::refresh_protocol::FailedAttempt;
 use crate::domain::session::Stage;
+use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::ports::{
     ConnectAnswer, ConnectWrite, Connections, EscrowWrite, LeaseAnswer, LeaseWrite, Page,
@@ -46,7 +47,7 @@ impl Connections for DynamoStore {
         app: &AppId,
         user: &UserId,
     ) -> Result<Vec<Connection>, StoreError> {
-        let of_user = schema::connections_of(workspace, app, user);
+        let of_user = schema::connections_of(workspace, app, &Subject::User(user.clone()));
         let keys = Expression::new().equals(PK, value::text(of_user));
         let rows = self.query_all(&self.tables.connections, keys).await?;
         rows.iter().map(read_connection).collect()

@@ -8,11 +8,17 @@ use super::super::schema::{self, GSI_PK, GSI_SK, SK, TTL, attr};
 use super::{Reader, Row, Writer, value};
 use crate::domain::audit::{Action, Actor, AuditEntry, AuditId, Origin, Outcome};
 use crate::domain::ids::{ApiKeyId, UserId, WorkspaceId};
+use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 use crate::ports::StoreError;
 
+/// The value of [`attr::SUBJECT`] where an entry is about the app's own account.
+const SHARED: &str = "app";
+
 pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> Row {
     let actor = &entry.origin.actor;
+    let user = entry.subject.as_ref().and_then(Subject::user);
+    let is_shared = entry.subject == Some(Subject::App);
     let text = |text: &str| value::text(text);
     let item = Writer::new(schema::audit(&entry.workspace, &entry.id))
         .with(attr::WORKSPACE, text(entry.workspace.as_str()))
@@ -31,7 +37,8 @@ pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> R
             entry.connector.as_ref().map(|id| text(id.as_str())),
         )
         .with_some(attr::APP, entry.app.as_ref().map(|id| text(id.as_str())))
-        .with_some(attr::USER, entry.user.as_ref().map(|id| text(id.as_str())))
+        .with_some(attr::USER, user.map(|id| text(id.as_str())))
+        .with_some(attr::SUBJECT, is_shared.then(|| text(SHARED)))
         .with_some(
             attr::CONNECTION,
             entry.connection.as_ref().map(|id| text(id.as_str())),
@@ -41,7 +48,7 @@ pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> R
             entry.key.as_ref().map(|id| text(id.as_str())),
         )
         .with(TTL, value::ttl(entry.time.after(kept_for)));
-    match &entry.user {
+    match user {
         Some(user) => item
             .with(
                 GSI_PK,
@@ -88,10 +95,18 @@ pub(in super::super) fn read_entry(row: &Row) -> Result<Option<AuditEntry>, Stor
         reason: item.maybe_text(attr::REASON)?.map(str::to_owned),
         connector: item.maybe_id(attr::CONNECTOR)?,
         app: item.maybe_id(attr::APP)?,
-        user: item.maybe_id(attr::USER)?,
+        subject: read_subject(&item)?,
         connection: item.maybe_id(attr::CONNECTION)?,
         key: item.maybe_id(attr::API_KEY)?,
     }))
+}
+
+fn read_subject(item: &Reader<'_>) -> Result<Option<Subject>, StoreError> {
+    match item.maybe_text(attr::SUBJECT)? {
+        None => Ok(item.maybe_id(attr::USER)?.map(Subject::User)),
+        Some(SHARED) => Ok(Some(Subject::App)),
+        Some(_) => Err(item.corrupt()),
+    }
 }
 
 /// Remembers that a key's bulk read of a day was told.

@@ -5,7 +5,7 @@ use url::Url;
 use super::super::schema::{self, TTL, attr, stage};
 use super::registry::{account_change, completion};
 use super::{Reader, Row, Writer, value};
-use crate::domain::session::{AuthorizationSession, Display, Redirected, Returned, Stage};
+use crate::domain::session::{AuthorizationSession, Display, Redirected, Returned, Stage, Starter};
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
@@ -13,8 +13,18 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
         .with(attr::ID, value::text(session.id.as_str()))
         .with(attr::WORKSPACE, value::text(session.workspace.as_str()))
         .with(attr::APP, value::text(session.app.as_str()))
-        .with(attr::USER, value::text(session.user.as_str()))
+        .with(
+            starter_attr(&session.starter),
+            value::text(session.starter.id().as_str()),
+        )
         .with(attr::CONNECTOR, value::text(session.connector.as_str()))
+        .with_some(
+            attr::ALIAS,
+            session
+                .alias
+                .as_ref()
+                .map(|alias| value::text(alias.as_str())),
+        )
         .with(
             attr::CONNECTOR_GENERATION,
             value::number(session.connector_generation),
@@ -32,7 +42,7 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
         .with(attr::DISPLAY, value::text(display(session.display)))
         .with_some(
             attr::USER_LABEL,
-            session.user_label.as_ref().map(value::text),
+            session.starter_label.as_ref().map(value::text),
         )
         .with(
             attr::COMPLETION_MODE,
@@ -54,6 +64,21 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
         .with(attr::EXPIRES_AT, value::time(session.expires_at))
         .with(TTL, value::ttl(session.expires_at));
     write_stage(item, &session.stage).done()
+}
+
+/// An attribute each, so that nobody who reads one kind for the other finds a name there.
+fn starter_attr(starter: &Starter) -> &'static str {
+    match starter {
+        Starter::User(_) => attr::USER,
+        Starter::Admin(_) => attr::ADMIN,
+    }
+}
+
+fn read_starter(item: &Reader<'_>) -> Result<Starter, StoreError> {
+    match item.maybe_id(attr::ADMIN)? {
+        Some(admin) => Ok(Starter::Admin(admin)),
+        None => item.id(attr::USER).map(Starter::User),
+    }
 }
 
 fn write_stage(item: Writer, at: &Stage) -> Writer {
@@ -116,15 +141,16 @@ pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, 
         id: item.id(attr::ID)?,
         workspace: item.id(attr::WORKSPACE)?,
         app: item.id(attr::APP)?,
-        user: item.id(attr::USER)?,
+        starter: read_starter(&item)?,
         connector: item.id(attr::CONNECTOR)?,
+        alias: item.maybe_id(attr::ALIAS)?,
         connector_generation: item.number(attr::CONNECTOR_GENERATION)?,
         issuer: item.maybe_text(attr::ISSUER)?.map(str::to_owned),
         iss_promised: item.flag(attr::ISS_PROMISED)?,
         return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
         response_mode: item.word_or_default(attr::RESPONSE_MODE)?,
         display: item.word_or_default(attr::DISPLAY)?,
-        user_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
+        starter_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
         account_change: item.word_or_default(attr::ACCOUNT_CHANGE)?,
         cookie: item.maybe_hash(attr::COOKIE)?,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use shared::domain::audit::{AuditEntry, AuditFilter, AuditId};
 use shared::domain::event::Event;
 use shared::domain::ids::{ApiKeyId, WorkspaceId};
+use shared::domain::subject::Subject;
 use shared::ports::{Audit, Page, StoreError};
 
 use super::{MemoryStore, State};
@@ -85,11 +86,12 @@ impl State {
 fn lets_through(filter: &AuditFilter, entry: &AuditEntry) -> bool {
     let is = |wanted: bool, same: bool| !wanted || same;
     let at = entry.id.time();
+    let user = entry.subject.as_ref().and_then(Subject::user);
     is(
         filter.connector.is_some(),
         filter.connector == entry.connector,
     ) && is(filter.app.is_some(), filter.app == entry.app)
-        && is(filter.user.is_some(), filter.user == entry.user)
+        && is(filter.user.is_some(), filter.user.as_ref() == user)
         && filter.action.is_none_or(|action| action == entry.action)
         && filter.from.is_none_or(|from| from <= at)
         && filter.to.is_none_or(|to| at < to)

@@ -31,10 +31,9 @@ impl Connections for MemoryStore {
         user: &UserId,
     ) -> Result<Vec<Connection>, StoreError> {
         let state = self.state();
-        let own = state
-            .connections
-            .iter()
-            .filter(|(key, _)| (&key.workspace, &key.app, &key.user) == (workspace, app, user));
+        let own = state.connections.iter().filter(|(key, _)| {
+            (&key.workspace, &key.app, key.subject.user()) == (workspace, app, Some(user))
+        });
         Ok(own.map(|(_, kept)| kept.as_stored()).collect())
     }
 
