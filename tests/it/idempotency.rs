@@ -20,8 +20,9 @@ use crate::template::Template;
 use crate::world::{Answer, Call, World};
 
 /// Routes that change nothing, whatever their method, and those that a browser walks.
-const WITHOUT: [&str; 3] = [
+const WITHOUT: [&str; 4] = [
     "POST /v1/tokens",
+    "POST /v1/oauth/token",
     "POST /oauth/callback/{connector_id}",
     "POST /oauth/confirm",
 ];

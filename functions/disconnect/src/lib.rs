@@ -17,6 +17,7 @@ use shared::domain::address::AddressRules;
 use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
+use shared::http::on_behalf_of::OnBehalfOf;
 use shared::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
 
 pub use background::run;
@@ -52,18 +53,23 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes; `once` stands around those that change something.
-pub fn router(state: State, once: Once) -> Router {
-    let routes = Router::new()
-        .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
+/// The function's routes; `once` stands around those that change something,
+/// and `on_behalf_of` tells those of back ends who rides along.
+pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
+    let of_backends = Router::new()
         .route(
             "/v1/users/{user_id}/connections/{connector_id}",
             delete(routes::by_app),
         )
+        .with_state(state.clone());
+    let of_people = Router::new()
+        .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
         .route(
             "/v1/connectors/{connector_id}/connections/{connection_id}",
             delete(routes::by_admin),
         )
         .with_state(state);
-    once.around(routes)
+    // Who rides along is a part of who calls, so that is known first.
+    let of_backends = on_behalf_of.around(once.clone().around(of_backends));
+    once.around(of_people).merge(of_backends)
 }

@@ -24,7 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     let routes = with_telemetry(
-        router(state.clone(), once),
+        router(state.clone(), once, wiring.on_behalf_of()),
         wiring.telemetry.clone(),
         Arc::clone(&wiring.clock),
     );

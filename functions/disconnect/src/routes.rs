@@ -9,6 +9,7 @@ use shared::domain::connection::{ConnectionKey, RevocationOutcome};
 use shared::domain::ids::{ConnectionId, ConnectorId, UserId};
 use shared::domain::subject::Subject;
 use shared::http::identity::{Admin, AppBackend, User};
+use shared::http::on_behalf_of::Rider;
 use shared::http::problem::Problem;
 use shared::http::request::PathIds;
 use shared::http::respond;
@@ -48,6 +49,7 @@ pub(crate) async fn by_app(
     let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
+    backend.user(Rider::of(&parts), Some(&user))?;
     let key = ConnectionKey {
         workspace: backend.workspace,
         app: backend.app,

@@ -2,6 +2,7 @@
 
 pub mod idempotency;
 pub mod identity;
+pub mod on_behalf_of;
 pub mod page;
 pub mod problem;
 pub mod request;

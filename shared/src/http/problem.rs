@@ -3,6 +3,8 @@
 //! A problem carries what the caller may know. What went wrong inside is logged where it is
 //! known and never put here.
 
+mod oauth;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -104,6 +106,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// No connection to hand out from.
     NotConnected = "not_connected", NOT_FOUND, "Not connected";
+    /// The API key acts only for users whose JWT comes along.
+    OnBehalfOfRequired = "on_behalf_of_required", FORBIDDEN, "The user's JWT is missing";
     /// The body is too large.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The plan does not include it.

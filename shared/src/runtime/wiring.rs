@@ -15,6 +15,8 @@ use crate::crypto::vault::Vault;
 use crate::events::Publisher;
 use crate::events::eventbridge::EventBridgeSink;
 use crate::http::idempotency::Once;
+use crate::http::on_behalf_of::OnBehalfOf;
+use crate::id_token::UserTokens;
 use crate::oauth::documents::HttpDocuments;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::provider_api::HttpProviderApi;
@@ -134,6 +136,19 @@ impl Wiring {
     /// What issuers publish.
     pub fn documents(&self) -> Arc<HttpDocuments> {
         Arc::new(HttpDocuments::new(self.http()))
+    }
+
+    /// Verifies who rides along with an app's back end. The platform's issuer is none of the
+    /// hosts that providers may have.
+    pub fn on_behalf_of(&self) -> OnBehalfOf {
+        let http = HttpClient::new(self.config.address_rules);
+        let tokens = UserTokens::new(
+            Arc::new(HttpDocuments::new(http)),
+            Arc::clone(&self.clock),
+            self.config.jwt_issuer.clone(),
+            self.config.jwt_audience.clone(),
+        );
+        OnBehalfOf::new(Arc::new(tokens), self.config.identity.claims.clone())
     }
 
     fn http(&self) -> HttpClient {

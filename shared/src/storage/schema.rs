@@ -394,6 +394,7 @@ pub(crate) mod attr {
         NAME = "name";
         NEXT_ATTEMPT_AT = "next_attempt_at";
         NONCE = "nonce";
+        ON_BEHALF_OF_ONLY = "on_behalf_of_only";
         OPEN_ATTEMPTS = "open_attempts";
         OPEN_SINCE = "open_since";
         OPENINGS = "openings";

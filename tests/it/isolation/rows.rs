@@ -236,6 +236,25 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/oauth/token",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection],
+            |it| {
+                let kind = "urn:ietf:params:oauth:token-type:jwt";
+                backend(Call::post("/v1/oauth/token").form(&[
+                    (
+                        "grant_type",
+                        "urn:ietf:params:oauth:grant-type:token-exchange",
+                    ),
+                    ("subject_token", "JWT"),
+                    ("subject_token_type", kind),
+                    ("audience", &it.connector),
+                ]))
+            },
+            200,
+        ),
+    ),
+    (
         "GET /v1/audit",
         About::Trail(|_| admin(Call::get("/v1/audit"))),
     ),

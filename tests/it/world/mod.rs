@@ -34,7 +34,8 @@ use shared::domain::subject::Subject;
 use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
-use shared::id_token::IdTokens;
+use shared::http::on_behalf_of::OnBehalfOf;
+use shared::id_token::{IdTokens, UserTokens};
 use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
@@ -49,6 +50,7 @@ use testkit::clock::ManualClock;
 use testkit::entropy::SeededEntropy;
 use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
 use testkit::fake_kms::FakeKeyService;
+use testkit::issuer::{AUDIENCE, Desk, Mint};
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
 
@@ -56,6 +58,8 @@ pub(crate) use http::{Answer, Call, Delivered};
 
 /// Where the stories' API answers.
 pub(crate) const API: &str = "https://api.grantry.test";
+/// Who signs in the stories' users.
+pub(crate) const ISSUER: &str = "https://id.example";
 /// The return URL of the stories' app.
 pub(crate) const RETURN: &str = "https://shop.example/connected";
 const SHARDS: u32 = 2;
@@ -127,6 +131,8 @@ pub(crate) struct World {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) kms: Arc<FakeKeyService>,
     pub(crate) provider: FakeAs,
+    /// Signs in the users of all apps.
+    pub(crate) issuer: Arc<Desk>,
     pub(crate) engine: RefreshEngine,
     pub(crate) publisher: Publisher,
     pub(crate) bus: Arc<RecordingBus>,
@@ -224,6 +230,17 @@ impl World {
             address_rules,
             concurrency: CONCURRENCY,
         };
+        let issuer = {
+            let clock = clock.clone();
+            Arc::new(Desk::of(ISSUER, Arc::new(move || clock.now().millis())))
+        };
+        let tokens = UserTokens::new(
+            Arc::clone(&issuer) as _,
+            Arc::clone(&clock_port),
+            ISSUER.into(),
+            AUDIENCE.into(),
+        );
+        let on_behalf_of = OnBehalfOf::new(Arc::new(tokens), identity().claims);
         let once = |function| Once {
             runs: Arc::clone(&store) as _,
             registry: Arc::clone(&store) as _,
@@ -309,19 +326,23 @@ impl World {
                 },
                 once("oauth-complete"),
             ),
-            connections::router(connections::State {
-                registry: Arc::clone(&store) as _,
-                connections: Arc::clone(&store) as _,
-                audit: Arc::clone(&store) as _,
-                clock: Arc::clone(&clock_port),
-                identity: identity(),
-            }),
-            disconnect::router(disconnect.clone(), once("disconnect")),
+            connections::router(
+                connections::State {
+                    registry: Arc::clone(&store) as _,
+                    connections: Arc::clone(&store) as _,
+                    audit: Arc::clone(&store) as _,
+                    clock: Arc::clone(&clock_port),
+                    identity: identity(),
+                },
+                on_behalf_of.clone(),
+            ),
+            disconnect::router(disconnect.clone(), once("disconnect"), on_behalf_of.clone()),
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
                 meter: Arc::new(Mutex::new(Meter::new(limits.caps))),
+                on_behalf_of,
                 bulk_connections: limits.bulk_connections,
             }),
         ];
@@ -338,6 +359,7 @@ impl World {
             provider,
             engine,
             publisher,
+            issuer,
             bus,
             jobs,
             lines,
@@ -371,6 +393,19 @@ impl World {
     /// The API key of an app.
     pub(crate) fn key_of(&self, workspace: &str, app: &str) -> String {
         self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
+    }
+
+    /// The JWT of any app's user, as their sign-in brought it.
+    pub(crate) fn jwt_of(&self, [workspace, app, user]: [&str; 3]) -> String {
+        let mint = Mint::new(user)
+            .claim("workspace_id", workspace)
+            .claim("app_id", app);
+        self.issuer.mint(&mint)
+    }
+
+    /// The JWT of a user of `acme`'s `shop`.
+    pub(crate) fn jwt(&self, user: &str) -> String {
+        self.jwt_of(["acme", "shop", user])
     }
 
     /// A whole flow of any app's user. Answers the connection's id.
