@@ -28,6 +28,8 @@ OPEN_ROUTES = {
     "POST /oauth/confirm",
     "POST /v1/tokens",
     "POST /v1/oauth/token",
+    "POST /v1/users/{user_id}/connections",
+    "DELETE /v1/users/{user_id}",
     "GET /v1/users/{user_id}/connections",
     "DELETE /v1/users/{user_id}/connections/{connector_id}",
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod api_keys;
 mod audit;
+mod back_end;
 mod breakers;
 mod caps;
 mod clock;

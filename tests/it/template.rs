@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
 use serde_json::json;
 use shared::domain::connection::{CLOCK_SKEW, LEASE};
+use shared::domain::idempotency::RUN_LIMIT;
 use shared::domain::job::Job;
 use shared::domain::rate::Caps;
 use shared::domain::refresh_protocol::{RETRY_DELAY, TOKEN_TIMEOUT};
@@ -212,8 +213,17 @@ fn h85_each_function_that_keeps_answers_may_open_its_own_alone() {
         let role = id.replace("Function", "Role.Arn}");
         main.contains(keeps).then(|| (role, built.to_owned()))
     });
-    assert_eq!(opened, keeping.collect());
+    let keeping: BTreeMap<_, _> = keeping.collect();
+    assert_eq!(opened, keeping);
     assert_eq!(opened.len(), 4);
+    // Who runs on while another begins would do it twice.
+    for role in keeping.keys() {
+        let function = role.replace("Role.Arn}", "Function");
+        let mut lines = template.0[&function].iter();
+        let limit = lines.find_map(|line| line.strip_prefix("Timeout: "));
+        let limit = limit.map_or(10, |limit| limit.parse().unwrap());
+        assert!(Duration::from_secs(2 * limit) <= RUN_LIMIT, "{function}");
+    }
 }
 
 /// F44: whatever else takes the account's concurrency, look-ups keep theirs, where some is set

@@ -90,6 +90,7 @@ impl Process {
             registry: Arc::clone(&engine.registry),
             connections: Arc::clone(&engine.connections),
             due: Arc::clone(&engine.due),
+            audit: Arc::clone(&world.store) as _,
             vault,
             providers: Arc::clone(&engine.providers),
             publisher,

@@ -4,6 +4,7 @@
 
 mod background;
 mod disconnect;
+mod erase;
 mod revoke;
 mod routes;
 
@@ -18,7 +19,7 @@ use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::http::on_behalf_of::OnBehalfOf;
-use shared::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
+use shared::ports::{Audit, Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
 
 pub use background::run;
 
@@ -31,6 +32,8 @@ pub struct State {
     pub connections: Arc<dyn Connections>,
     /// Revocations and deletions that are due.
     pub due: Arc<dyn DueTable>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// The workspaces' keys.
     pub vault: Arc<Vault>,
     /// The providers.
@@ -61,6 +64,7 @@ pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
             "/v1/users/{user_id}/connections/{connector_id}",
             delete(routes::by_app),
         )
+        .route("/v1/users/{user_id}", delete(erase::user))
         .with_state(state.clone());
     let of_people = Router::new()
         .route("/v1/me/connections/{connector_id}", delete(routes::by_user))

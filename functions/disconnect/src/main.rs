@@ -15,6 +15,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         registry: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
         vault: wiring.vault(&store),
         providers: wiring.providers(),
         publisher: wiring.publisher(&store),

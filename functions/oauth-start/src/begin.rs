@@ -1,19 +1,22 @@
-//! `POST /v1/me/connections`: a signed-in user begins to connect an account.
+//! `POST /v1/me/connections`, `POST /v1/users/{user}/connections`: a signed-in user begins to
+//! connect an account, or an app's back end begins it for them.
 
-use axum::extract;
+use axum::extract::{self, FromRequest as _, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::ids::{ConnectorId, SessionId};
+use shared::domain::app::KeyScope;
+use shared::domain::ids::{AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::session::{
     AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
 use shared::domain::time::Timestamp;
-use shared::http::identity::User;
+use shared::http::identity::{AppBackend, User};
+use shared::http::on_behalf_of::Rider;
 use shared::http::problem::{Code, Problem};
-use shared::http::request::Json;
+use shared::http::request::{Json, PathIds};
 use shared::http::respond;
 use url::Url;
 
@@ -37,15 +40,46 @@ struct Begun {
     expires_at: Timestamp,
 }
 
+/// A signed-in user, for themselves.
 pub(crate) async fn begin(
     extract::State(state): extract::State<State>,
     user: User,
     Json(body): Json<Begin>,
 ) -> Result<Response, Problem> {
+    let app = (&user.workspace, &user.app);
+    begin_for(&state, app, user.user, user.label, body).await
+}
+
+/// An app's back end, for one of its users. It proves nothing of who follows the link: the flow
+/// is finished by that user, with their own JWT or on the confirm page.
+pub(crate) async fn begin_on_behalf(
+    extract::State(state): extract::State<State>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let scope = KeyScope::ConnectionsWrite;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
+    let PathIds(user) = PathIds::<UserId>::from_request_parts(&mut parts, &state).await?;
+    let rider = Rider::of(&parts).cloned();
+    backend.user(rider.as_ref(), Some(&user))?;
+    let request = Request::from_parts(parts, body);
+    let Json(body) = Json::<Begin>::from_request(request, &()).await?;
+    let app = (&backend.workspace, &backend.app);
+    let label = rider.and_then(|rider| rider.label);
+    begin_for(&state, app, user, label, body).await
+}
+
+async fn begin_for(
+    state: &State,
+    (workspace, app_id): (&WorkspaceId, &AppId),
+    user: UserId,
+    label: Option<String>,
+    body: Begin,
+) -> Result<Response, Problem> {
     let login_hint = checked_hint(body.login_hint)?;
     let app = state
         .registry
-        .app(&user.workspace, &user.app)
+        .app(workspace, app_id)
         .await?
         .ok_or_else(|| {
             Problem::new(
@@ -61,9 +95,9 @@ pub(crate) async fn begin(
     })?;
     let connector = state
         .registry
-        .connector(&user.workspace, &body.connector_id)
+        .connector(workspace, &body.connector_id)
         .await?
-        .filter(|connector| connector.serves(&user.app))
+        .filter(|connector| connector.serves(app_id))
         .ok_or_else(Problem::not_found)?;
     let provider =
         catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
@@ -79,9 +113,9 @@ pub(crate) async fn begin(
     };
     let session = AuthorizationSession {
         id: ticket.session.clone(),
-        workspace: user.workspace,
-        app: user.app,
-        starter: Starter::User(user.user),
+        workspace: workspace.clone(),
+        app: app_id.clone(),
+        starter: Starter::User(user),
         connector: connector.id,
         alias: None,
         connector_generation: connector.generation,
@@ -90,7 +124,7 @@ pub(crate) async fn begin(
         return_url,
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
         display: body.display,
-        starter_label: user.label,
+        starter_label: label,
         completion: app.completion,
         account_change: app.account_change,
         cookie: None,

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use shared::domain::address::AddressRules;
 use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
+use shared::http::on_behalf_of::OnBehalfOf;
 use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
 use url::Url;
 
@@ -41,13 +42,22 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes; `once` stands around those that change something.
-pub fn router(state: State, once: Once) -> Router {
+/// The function's routes; `once` stands around those that change something,
+/// and `on_behalf_of` tells those of back ends who rides along.
+pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
+    let of_backends = Router::new()
+        .route(
+            "/v1/users/{user_id}/connections",
+            post(begin::begin_on_behalf),
+        )
+        .with_state(state.clone());
     let changes = Router::new()
         .route("/v1/me/connections", post(begin::begin))
         .with_state(state.clone());
     Router::new()
         .route("/connect/{ticket}", get(redirect::redirect))
         .with_state(state)
-        .merge(once.around(changes))
+        .merge(once.clone().around(changes))
+        // Who rides along is a part of who calls, so that is known first.
+        .merge(on_behalf_of.around(once.around(of_backends)))
 }

@@ -22,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     serve(with_telemetry(
-        router(state, once),
+        router(state, once, wiring.on_behalf_of()),
         wiring.telemetry,
         wiring.clock,
     ))

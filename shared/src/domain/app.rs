@@ -119,7 +119,7 @@ pub enum KeyScope {
     /// See who is connected to what.
     #[serde(rename = "connections:read")]
     ConnectionsRead,
-    /// Disconnect users.
+    /// Connect, disconnect and erase users.
     #[serde(rename = "connections:write")]
     ConnectionsWrite,
 }

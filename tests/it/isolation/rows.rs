@@ -214,6 +214,25 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/users/{user_id}/connections",
+        About::Things(
+            &[Thing::ConnectorOfApp],
+            |it| {
+                let body = json!({"connector_id": it.connector, "return_url": RETURN});
+                backend(Call::post(&at(&["users", &it.user, "connections"]))).json(&body)
+            },
+            201,
+        ),
+    ),
+    (
+        "DELETE /v1/users/{user_id}",
+        About::Things(
+            &[Thing::User],
+            |it| backend(Call::delete(&at(&["users", &it.user]))),
+            202,
+        ),
+    ),
+    (
         "DELETE /v1/users/{user_id}/connections/{connector_id}",
         About::Things(
             &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],

@@ -258,6 +258,7 @@ impl World {
             registry: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
             due: Arc::clone(&store) as _,
+            audit: Arc::clone(&store) as _,
             vault: Arc::clone(&vault),
             providers: Arc::clone(&providers) as _,
             publisher: publisher.clone(),
@@ -296,6 +297,7 @@ impl World {
                     address_rules,
                 },
                 once("oauth-start"),
+                on_behalf_of.clone(),
             ),
             oauth_callback::router(oauth_callback::State {
                 registry: Arc::clone(&store) as _,

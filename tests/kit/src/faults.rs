@@ -168,6 +168,7 @@ pass_on! {
     settle_revocation(
         key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
     ) -> ();
+    forget(key: &ConnectionKey) -> ();
     record_read(key: &ConnectionKey, readers: &Readers, at: Timestamp) -> ();
 }
 
