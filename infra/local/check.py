@@ -27,6 +27,9 @@ OPEN_ROUTES = {
     "GET /oauth/finish",
     "POST /oauth/confirm",
     "POST /v1/tokens",
+    "POST /v1/oauth/token",
+    "POST /v1/users/{user_id}/connections",
+    "DELETE /v1/users/{user_id}",
     "GET /v1/users/{user_id}/connections",
     "DELETE /v1/users/{user_id}/connections/{connector_id}",
 }

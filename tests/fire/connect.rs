@@ -19,6 +19,7 @@ use shared::domain::secret::Secret;
 use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Display, Returned, SessionToken, Stage, Starter,
 };
+use shared::http::idempotency::Once;
 use shared::id_token::IdTokens;
 use shared::ports::SessionField;
 use shared::runtime::lambda;
@@ -72,22 +73,29 @@ pub(crate) async fn all(plan: &Path) {
         public_url: wiring.config.public_url.clone(),
         address_rules: wiring.config.address_rules,
     };
+    let once = wiring.once(&store, "oauth-complete");
     let browser = loopback::client();
     stream::iter(&plan.connections)
-        .map(|wanted| connect(&state, &browser, &plan, wanted))
+        .map(|wanted| connect(&state, &once, &browser, &plan, wanted))
         .buffer_unordered(AT_ONCE)
         .collect::<()>()
         .await;
 }
 
-async fn connect(state: &State, browser: &reqwest::Client, plan: &Plan, wanted: &Wanted) {
+async fn connect(
+    state: &State,
+    once: &Once,
+    browser: &reqwest::Client,
+    plan: &Plan,
+    wanted: &Wanted,
+) {
     let found = state.registry.connector(&plan.workspace, &wanted.connector);
     let connector = found.await.expect("the table answers");
     let connector = connector.expect("the connector was made");
     let code = code_of(state, browser, &connector, wanted).await;
     let completion = wait_for(state, plan, &connector, wanted, &code).await;
     let answer = lambda::answer(
-        router(state.clone()),
+        router(state.clone(), once.clone()),
         completing(state, plan, wanted, &completion),
     );
     let answer = answer.await.expect("the router answers");

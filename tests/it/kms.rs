@@ -6,11 +6,16 @@ use base64::engine::general_purpose::STANDARD;
 use shared::crypto::kms::KmsKeyService;
 use shared::domain::ids::SessionId;
 use shared::domain::secret::Secret;
-use shared::ports::{KeyService as _, KmsError, SessionField, WrappedRootKey};
+use shared::ports::{AnswerOf, KeyService as _, KmsError, SessionField, WrappedRootKey};
 use testkit::fake_kms_http::{ENCRYPT_LIMIT, FakeKms, Fault};
 
 /// What must never be seen in an error.
 const CANARY: &str = "canary-4c1f7e02";
+
+const START: AnswerOf<'static> = AnswerOf {
+    function: "oauth-start",
+    row: "5e1f",
+};
 
 /// What may be over a moment later.
 const BRIEF: [Fault; 4] = [
@@ -119,9 +124,14 @@ async fn h45_a_call_names_stack_purpose_and_what_the_secret_is_for_and_nothing_e
     let sealing = kms.service.seal_for_session(&id, verifier, &secret);
     sealing.await.unwrap();
 
+    let (_, wrapped) = kms.service.generate_answer_key(START).await.unwrap();
+    let opening = kms.service.open_answer_key(START, &wrapped);
+    opening.await.unwrap();
+
     let root = "purpose=root stack=s1 version=7";
     let code = "field=code purpose=session session=a stack=s1";
     let verifier = "field=verifier purpose=session session=a stack=s1";
+    let answer = "function=oauth-start purpose=answer row=5e1f stack=s1";
     let calls = kms.fake.calls();
     let named: Vec<_> = calls
         .iter()
@@ -140,6 +150,8 @@ async fn h45_a_call_names_stack_purpose_and_what_the_secret_is_for_and_nothing_e
             ("Decrypt", root),
             ("Decrypt", code),
             ("Encrypt", verifier),
+            ("GenerateDataKey", answer),
+            ("Decrypt", answer),
         ]
     );
 }
@@ -189,6 +201,33 @@ async fn what_is_sealed_for_a_session_is_no_root_key_and_the_other_way_round() {
     let root = kms.root_key(1).await;
     let (id, code) = (session("a"), SessionField::Code);
     let opening = kms.service.open_for_session(&id, code, &root.wrapped);
+    assert!(unrecognised(opening.await));
+}
+
+/// A function that keeps answers can open no workspace's keys with it, nor another one's answers.
+#[tokio::test]
+async fn h85_an_answers_key_opens_for_its_function_and_row_and_is_no_root_key() {
+    let kms = Kms::start().await;
+    let (plain, wrapped) = kms.service.generate_answer_key(START).await.unwrap();
+    let opened = kms.service.open_answer_key(START, &wrapped).await.unwrap();
+    assert_eq!(opened.expose(), plain.expose());
+    let (function, row) = ("connector-admin", "5e2f");
+    for other in [AnswerOf { row, ..START }, AnswerOf { function, ..START }] {
+        assert!(unrecognised(
+            kms.service.open_answer_key(other, &wrapped).await
+        ));
+    }
+    let of_stack = kms.of_stack("s2");
+    assert!(unrecognised(
+        of_stack.open_answer_key(START, &wrapped).await
+    ));
+    let forged = WrappedRootKey {
+        version: 1,
+        wrapped,
+    };
+    assert!(unrecognised(kms.service.open_root_key(&forged).await));
+    let root = kms.root_key(1).await;
+    let opening = kms.service.open_answer_key(START, &root.wrapped);
     assert!(unrecognised(opening.await));
 }
 

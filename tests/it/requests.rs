@@ -544,3 +544,51 @@ async fn a_connectors_health_costs_a_read_and_while_all_is_well_no_write() {
     ];
     assert_eq!(ask(Seen::Tokens).await, probed);
 }
+
+#[tokio::test]
+async fn h85_a_keyed_change_asks_for_two_requests_more_and_asked_again_for_one() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let body = json!({"name": "Blog", "return_urls": []});
+    let put = || Call::put("/v1/apps/blog").admin_of("acme").json(&body);
+    counted.requests();
+    world.send(put()).await.expect_status(201);
+    let change = counted.requests();
+    let keyed = || put().header("idempotency-key", "k");
+    world.send(keyed()).await.expect_status(200);
+    let mut expected = vec!["PutItem".to_owned()]; // the run
+    expected.extend(change.iter().map(|it| it.to_string()));
+    expected.push("UpdateItem".into()); // its answer
+    assert_eq!(counted.requests(), expected);
+    world.send(keyed()).await.expect_status(200);
+    assert_eq!(counted.requests(), ["PutItem"]);
+}
+
+#[tokio::test]
+async fn who_rides_along_costs_no_request_and_an_erasure_four_a_connection() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let connector = world.connector(&["read"]).await;
+    world.connect("alice", &connector).await;
+    world.token("alice", &connector).await;
+    let key = world.key_of("acme", "shop");
+    counted.requests();
+    let ask = Call::post("/v1/tokens").json(&json!({"connector_id": connector}));
+    let ask = ask.bearer(&key).on_behalf_of(&world.jwt("alice"));
+    world.send(ask).await.expect_status(200);
+    assert_eq!(counted.requests(), ["BatchGetItem"]);
+    let erase = || Call::delete("/v1/users/alice").bearer(&key);
+    world.send(erase()).await.expect_status(202);
+    let expected = [
+        "GetItem",            // key
+        "Query",              // connections
+        "PutItem",            // audit
+        "GetItem",            // connection
+        "TransactWriteItems", // connection, revocation, due entry, event, audit
+        "DeleteItem",         // event
+        "UpdateItem",         // what it says of the user
+    ];
+    assert_eq!(counted.requests(), expected);
+    world.send(erase()).await.expect_status(202);
+    assert_eq!(counted.requests(), ["GetItem", "Query"]);
+}

@@ -12,6 +12,7 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 use shared::connector_client::ConnectorClient;
+use shared::crypto::answer::AnswerKey;
 use shared::crypto::envelope::SealingKey;
 use shared::crypto::vault::WorkspaceKeys;
 use shared::domain::app::PresentedApiKey;
@@ -71,7 +72,7 @@ macro_rules! keeps_to_itself {
 }
 
 keeps_to_itself! {
-    Secret SecretBytes SealingKey WorkspaceKeys TokenSet TokenAnswer ClientCredentials CodeGrant
+    Secret SecretBytes SealingKey AnswerKey WorkspaceKeys TokenSet TokenAnswer ClientCredentials CodeGrant
     ConnectorClient PresentedApiKey SessionToken
 }
 
@@ -81,6 +82,7 @@ const _: () = assert!(Probe::<SealingKey>::WIPED && !Probe::<String>::WIPED);
 
 // Keys have nothing to say even to a developer.
 const _: () = assert!(!Probe::<SealingKey>::DEBUGGED && !Probe::<WorkspaceKeys>::DEBUGGED);
+const _: () = assert!(!Probe::<AnswerKey>::DEBUGGED && !Probe::<AnswerKey>::COPIED);
 // There is one of each.
 const _: () = assert!(!Probe::<SealingKey>::COPIED && !Probe::<WorkspaceKeys>::COPIED);
 const _: () = assert!(!Probe::<CodeGrant>::COPIED);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{KeySchemaElement, ProjectionType};
 use serde_json::json;
 use shared::domain::connection::{CLOCK_SKEW, LEASE};
+use shared::domain::idempotency::RUN_LIMIT;
 use shared::domain::job::Job;
 use shared::domain::rate::Caps;
 use shared::domain::refresh_protocol::{RETRY_DELAY, TOKEN_TIMEOUT};
@@ -184,6 +185,46 @@ fn f14_b2_the_lease_outlives_the_function_and_the_function_the_provider_and_the_
         let stopped = Duration::from_secs(stopped);
         assert!(TOKEN_TIMEOUT + Duration::from_secs(2 + 5) <= stopped);
         assert!(stopped + CLOCK_SKEW <= LEASE, "{function}");
+    }
+}
+
+/// H-85: who may open an answer is who gave it, and no route that changes something is without.
+#[test]
+fn h85_each_function_that_keeps_answers_may_open_its_own_alone() {
+    let template = Template::read();
+    let statements = template.0["EnvelopeKey"].split(|line| line.starts_with("- Sid: "));
+    let value = |lines: &[String], name: &str| {
+        let mut found = lines.iter().filter_map(|line| line.strip_prefix(name));
+        found.next().map(str::to_owned)
+    };
+    let of_answers = statements.filter(|lines| {
+        value(lines, "kms:EncryptionContext:purpose: ").as_deref() == Some("answer")
+    });
+    let opened: BTreeMap<_, _> = of_answers
+        .map(|lines| {
+            let role = value(lines, "Principal: {AWS: !GetAtt ").expect("one principal");
+            let function = value(lines, "kms:EncryptionContext:function: ");
+            (role, function.expect("one function"))
+        })
+        .collect();
+    let functions = template.of_type("AWS::Serverless::Function").into_iter();
+    let keeping = functions.filter_map(|id| {
+        let built = template.value(id, "CodeUri").split('/').nth(3).unwrap();
+        let keeps = "wiring.once(&store, env!(\"CARGO_PKG_NAME\"))";
+        let main = read(&format!("functions/{built}/src/main.rs"));
+        let role = id.replace("Function", "Role.Arn}");
+        main.contains(keeps).then(|| (role, built.to_owned()))
+    });
+    let keeping: BTreeMap<_, _> = keeping.collect();
+    assert_eq!(opened, keeping);
+    assert_eq!(opened.len(), 4);
+    // Who runs on while another begins would do it twice.
+    for role in keeping.keys() {
+        let function = role.replace("Role.Arn}", "Function");
+        let mut lines = template.0[&function].iter();
+        let limit = lines.find_map(|line| line.strip_prefix("Timeout: "));
+        let limit = limit.map_or(10, |limit| limit.parse().unwrap());
+        assert!(Duration::from_secs(2 * limit) <= RUN_LIMIT, "{function}");
     }
 }
 

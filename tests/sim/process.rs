@@ -22,7 +22,7 @@ use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::events::Publisher;
 use shared::http::identity::{ClaimNames, IdentityRules};
-use shared::ports::{EventSink, KeyService, KmsError, SessionField, WrappedRootKey};
+use shared::ports::{AnswerOf, EventSink, KeyService, KmsError, SessionField, WrappedRootKey};
 use shared::refresh::RefreshEngine;
 use testkit::entropy::SeededEntropy;
 
@@ -90,6 +90,7 @@ impl Process {
             registry: Arc::clone(&engine.registry),
             connections: Arc::clone(&engine.connections),
             due: Arc::clone(&engine.due),
+            audit: Arc::clone(&world.store) as _,
             vault,
             providers: Arc::clone(&engine.providers),
             publisher,
@@ -147,6 +148,23 @@ impl KeyService for SimKeyService {
     ) -> Result<Vec<u8>, KmsError> {
         self.call().await?;
         self.0.kms.seal_for_session(session, field, plaintext).await
+    }
+
+    async fn generate_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        self.call().await?;
+        self.0.kms.generate_answer_key(of).await
+    }
+
+    async fn open_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretBytes, KmsError> {
+        self.call().await?;
+        self.0.kms.open_answer_key(of, wrapped).await
     }
 
     async fn open_for_session(

@@ -131,6 +131,7 @@ over_the_network! {
         settle_revocation(
             key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
         ) -> ();
+        forget(key: &ConnectionKey) -> ();
         record_read(key: &ConnectionKey, readers: &Readers, at: Timestamp) -> ();
     }
     ours {

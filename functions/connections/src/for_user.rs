@@ -15,6 +15,7 @@ use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, ProviderId, U
 use shared::domain::scopes::ScopeList;
 use shared::domain::time::Timestamp;
 use shared::http::identity::{AppBackend, User};
+use shared::http::on_behalf_of::Rider;
 use shared::http::problem::Problem;
 use shared::http::request::{PathIds, Query};
 use shared::http::respond::{self, List};
@@ -82,6 +83,7 @@ pub(crate) async fn of_user(
     let scope = KeyScope::ConnectionsRead;
     let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
     let PathIds(user) = PathIds::<UserId>::from_request_parts(&mut parts, &state).await?;
+    backend.user(Rider::of(&parts), Some(&user))?;
     let query = Query::from_request_parts(&mut parts, &state).await?;
     list(&state, &backend.workspace, &backend.app, &user, &query).await
 }

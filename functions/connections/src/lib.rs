@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
 use shared::http::identity::IdentityRules;
+use shared::http::on_behalf_of::OnBehalfOf;
 use shared::ports::{Audit, Clock, Connections, Registry};
 
 /// What the routes need.
@@ -34,15 +35,18 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
+/// The function's routes; `on_behalf_of` tells those of back ends who rides along.
+pub fn router(state: State, on_behalf_of: OnBehalfOf) -> Router {
+    let of_backends = Router::new()
+        .route("/v1/users/{user_id}/connections", get(for_user::of_user))
+        .with_state(state.clone());
     Router::new()
         .route("/v1/me/connectors", get(for_user::mine))
-        .route("/v1/users/{user_id}/connections", get(for_user::of_user))
         .route(
             "/v1/connectors/{connector_id}/connections",
             get(for_admin::of_connector),
         )
         .route("/v1/me/audit", get(audit::mine))
         .with_state(state)
+        .merge(on_behalf_of.around(of_backends))
 }

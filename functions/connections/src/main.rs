@@ -18,7 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         identity: wiring.config.identity.clone(),
     };
     serve(with_telemetry(
-        router(state),
+        router(state, wiring.on_behalf_of()),
         wiring.telemetry,
         wiring.clock,
     ))

@@ -26,6 +26,8 @@ pub(crate) struct Create {
     name: String,
     /// Absent: everything.
     scopes: Option<BTreeSet<KeyScope>>,
+    #[serde(default)]
+    on_behalf_of_only: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,6 +35,7 @@ struct View<'a> {
     id: &'a ApiKeyId,
     name: &'a str,
     scopes: &'a BTreeSet<KeyScope>,
+    on_behalf_of_only: bool,
     created_at: Timestamp,
     /// Only in the answer that makes the key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +48,7 @@ impl<'a> View<'a> {
             id: &key.id,
             name: &key.name,
             scopes: &key.scopes,
+            on_behalf_of_only: key.on_behalf_of_only,
             created_at: key.created_at,
             key: shown.map(|shown| shown.key.expose()),
         }
@@ -70,6 +74,7 @@ pub(crate) async fn create(
         name: input::name(&body.name)?,
         hash: hash(&minted.key),
         scopes: scopes(body.scopes)?,
+        on_behalf_of_only: body.on_behalf_of_only,
         created_at: state.clock.now(),
     };
     let entry = entry(&state, &admin.origin, Action::KeyCreated, &key.workspace);

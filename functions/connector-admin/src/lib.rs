@@ -24,6 +24,7 @@ use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::ports::{Audit, Clock, Connections, ConnectorHealth, Documents, Entropy, Registry};
 use url::Url;
@@ -67,9 +68,9 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something.
+pub fn router(state: State, once: Once) -> Router {
+    let routes = Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider}", get(providers::view))
         .route("/v1/connectors", post(create::create).get(connectors::list))
@@ -79,10 +80,6 @@ pub fn router(state: State) -> Router {
                 .put(create::put)
                 .patch(update::update)
                 .delete(connectors::delete),
-        )
-        .route(
-            "/v1/connectors/{connector_id}/scope-plan",
-            post(census::scope_plan),
         )
         .route(
             "/v1/connectors/{connector_id}/disable",
@@ -96,6 +93,14 @@ pub fn router(state: State) -> Router {
         .route("/v1/apps/{app_id}/keys", post(keys::create).get(keys::list))
         .route("/v1/apps/{app_id}/keys/{key_id}", delete(keys::remove))
         .route("/v1/audit", get(audit::list))
+        .with_state(state.clone());
+    // What changes nothing is not kept for who asks again.
+    let others = Router::new()
+        .route(
+            "/v1/connectors/{connector_id}/scope-plan",
+            post(census::scope_plan),
+        )
         .route("/openapi.json", get(document::serve))
-        .with_state(state)
+        .with_state(state);
+    once.around(routes).merge(others)
 }

@@ -10,6 +10,7 @@ use shared::runtime::wiring::Wiring;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
     let store = wiring.store();
+    let once = wiring.once(&store, env!("CARGO_PKG_NAME"));
     let state = State {
         registry: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
@@ -26,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         provider_hosts: wiring.config.provider_hosts.clone(),
     };
     serve(with_telemetry(
-        router(state),
+        router(state, once),
         wiring.telemetry,
         wiring.clock,
     ))

@@ -29,6 +29,16 @@ pub(crate) enum Disconnected {
     RevocationPending,
 }
 
+/// How the hand-out ended.
+pub(crate) enum Ended {
+    /// It had ended before.
+    Before,
+    /// There was no ciphertext, so nothing to revoke.
+    Settled,
+    /// The provider has to be told; the background does unless somebody comes first.
+    ToRevoke(Revocation),
+}
+
 /// Disconnects what stands under `key`. When this returns, no token of it is handed out any
 /// more, whatever the provider says.
 pub(crate) async fn disconnect(
@@ -36,20 +46,29 @@ pub(crate) async fn disconnect(
     key: &ConnectionKey,
     origin: &Origin,
 ) -> Result<Disconnected, Problem> {
+    Ok(match end_hand_out(state, key, origin).await? {
+        Ended::Before => Disconnected::Before,
+        Ended::Settled => Disconnected::Settled(RevocationOutcome::Unsupported),
+        Ended::ToRevoke(revocation) => tell_provider(state, &revocation).await,
+    })
+}
+
+/// Ends the hand-out of what stands under `key`, however it changes meanwhile.
+pub(crate) async fn end_hand_out(
+    state: &State,
+    key: &ConnectionKey,
+    origin: &Origin,
+) -> Result<Ended, Problem> {
     let mut tries = TRIES;
     loop {
         tries -= 1;
         let connection = state.connections.connection(key).await?;
         let Some(connection) = connection.filter(|connection| !connection.status.is_gone()) else {
-            return Ok(Disconnected::Before);
+            return Ok(Ended::Before);
         };
         match stop(state, &connection, origin, state.clock.now()).await {
-            Ok(Stopped::Settled) => {
-                return Ok(Disconnected::Settled(RevocationOutcome::Unsupported));
-            }
-            Ok(Stopped::ToRevoke(revocation)) => {
-                return Ok(tell_provider(state, &revocation).await);
-            }
+            Ok(Stopped::Settled) => return Ok(Ended::Settled),
+            Ok(Stopped::ToRevoke(revocation)) => return Ok(Ended::ToRevoke(revocation)),
             Ok(Stopped::Changed) if tries > 0 => {}
             Ok(Stopped::Changed) => {
                 let detail = "the connection keeps changing; try again";

@@ -4,6 +4,7 @@
 
 mod background;
 mod disconnect;
+mod erase;
 mod revoke;
 mod routes;
 
@@ -15,8 +16,10 @@ use axum::routing::delete;
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
-use shared::ports::{Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
+use shared::http::on_behalf_of::OnBehalfOf;
+use shared::ports::{Audit, Clock, Connections, DueTable, Entropy, ProviderApi, Registry};
 
 pub use background::run;
 
@@ -29,6 +32,8 @@ pub struct State {
     pub connections: Arc<dyn Connections>,
     /// Revocations and deletions that are due.
     pub due: Arc<dyn DueTable>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// The workspaces' keys.
     pub vault: Arc<Vault>,
     /// The providers.
@@ -51,17 +56,24 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
-        .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
+/// The function's routes; `once` stands around those that change something,
+/// and `on_behalf_of` tells those of back ends who rides along.
+pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
+    let of_backends = Router::new()
         .route(
             "/v1/users/{user_id}/connections/{connector_id}",
             delete(routes::by_app),
         )
+        .route("/v1/users/{user_id}", delete(erase::user))
+        .with_state(state.clone());
+    let of_people = Router::new()
+        .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
         .route(
             "/v1/connectors/{connector_id}/connections/{connection_id}",
             delete(routes::by_admin),
         )
-        .with_state(state)
+        .with_state(state);
+    // Who rides along is a part of who calls, so that is known first.
+    let of_backends = on_behalf_of.around(once.clone().around(of_backends));
+    once.around(of_people).merge(of_backends)
 }

@@ -10,10 +10,12 @@ use shared::runtime::wiring::Wiring;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
     let store = wiring.store();
+    let once = wiring.once(&store, env!("CARGO_PKG_NAME"));
     let state = State {
         registry: Arc::clone(&store) as _,
         connections: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
         vault: wiring.vault(&store),
         providers: wiring.providers(),
         publisher: wiring.publisher(&store),
@@ -23,7 +25,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     let routes = with_telemetry(
-        router(state.clone()),
+        router(state.clone(), once, wiring.on_behalf_of()),
         wiring.telemetry.clone(),
         Arc::clone(&wiring.clock),
     );

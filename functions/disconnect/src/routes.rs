@@ -9,6 +9,7 @@ use shared::domain::connection::{ConnectionKey, RevocationOutcome};
 use shared::domain::ids::{Alias, ConnectionId, ConnectorId, UserId};
 use shared::domain::subject::Subject;
 use shared::http::identity::{Admin, AppBackend, User};
+use shared::http::on_behalf_of::Rider;
 use shared::http::problem::Problem;
 use shared::http::request::{PathIds, Query};
 use shared::http::respond;
@@ -50,6 +51,7 @@ pub(crate) async fn by_app(
     let PathIds((user, connector)) =
         PathIds::<(UserId, ConnectorId)>::from_request_parts(&mut parts, &state).await?;
     let query = Query::from_request_parts(&mut parts, &state).await?;
+    backend.user(Rider::of(&parts), Some(&user))?;
     let key = ConnectionKey {
         workspace: backend.workspace,
         app: backend.app,

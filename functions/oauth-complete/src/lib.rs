@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
 use shared::id_token::IdTokens;
 use shared::ports::{
@@ -65,14 +66,17 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something.
+pub fn router(state: State, once: Once) -> Router {
+    let changes = Router::new()
         .route("/v1/me/connections/complete", post(complete::by_user))
         .route(
             "/v1/connectors/{connector_id}/connect/complete",
             post(complete::by_admin),
         )
+        .with_state(state.clone());
+    Router::new()
         .route("/oauth/confirm", get(confirm::show).post(confirm::decide))
         .with_state(state)
+        .merge(once.around(changes))
 }

@@ -11,6 +11,7 @@ use shared::runtime::wiring::Wiring;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
     let store = wiring.store();
+    let once = wiring.once(&store, env!("CARGO_PKG_NAME"));
     let state = State {
         registry: Arc::clone(&store) as _,
         sessions: Arc::clone(&store) as _,
@@ -30,7 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     serve(with_telemetry(
-        router(state),
+        router(state, once),
         wiring.telemetry,
         wiring.clock,
     ))

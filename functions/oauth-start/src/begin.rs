@@ -1,18 +1,20 @@
-//! The beginning of a flow: a user connects an account of their own, or an admin the one that
-//! everyone in an app uses.
+//! The beginning of a flow: a user connects an account of their own, or their app's back end begins
+//! it for them; or an admin connects the account that everyone in an app uses.
 
-use axum::extract;
+use axum::extract::{self, FromRequest as _, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::catalogue;
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, WorkspaceId};
+use shared::domain::app::KeyScope;
+use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::session::{
     AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
 use shared::domain::time::Timestamp;
-use shared::http::identity::{Admin, User};
+use shared::http::identity::{Admin, AppBackend, User};
+use shared::http::on_behalf_of::Rider;
 use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
 use shared::http::respond;
@@ -61,23 +63,50 @@ struct Beginning {
     display: Display,
 }
 
+impl Beginning {
+    /// A user's own account.
+    fn own(app: AppId, user: UserId, label: Option<String>, body: BeginOwn) -> Self {
+        Self {
+            app,
+            connector: body.connector_id,
+            alias: body.alias,
+            starter: Starter::User(user),
+            starter_label: label,
+            return_url: body.return_url,
+            login_hint: body.login_hint,
+            display: body.display,
+        }
+    }
+}
+
 /// `POST /v1/me/connections`.
 pub(crate) async fn by_user(
     extract::State(state): extract::State<State>,
     user: User,
     Json(body): Json<BeginOwn>,
 ) -> Result<Response, Problem> {
-    let wanted = Beginning {
-        app: user.app,
-        connector: body.connector_id,
-        alias: body.alias,
-        starter: Starter::User(user.user),
-        starter_label: user.label,
-        return_url: body.return_url,
-        login_hint: body.login_hint,
-        display: body.display,
-    };
+    let wanted = Beginning::own(user.app, user.user, user.label, body);
     begin(&state, &user.workspace, wanted).await
+}
+
+/// `POST /v1/users/{user_id}/connections`: an app's back end, for one of its users. It proves
+/// nothing of who follows the link: the flow is finished by that user, with their own JWT or on
+/// the confirm page.
+pub(crate) async fn by_backend(
+    extract::State(state): extract::State<State>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let scope = KeyScope::ConnectionsWrite;
+    let backend = AppBackend::authenticate(&parts, &*state.registry, scope).await?;
+    let PathIds(user) = PathIds::<UserId>::from_request_parts(&mut parts, &state).await?;
+    let rider = Rider::of(&parts).cloned();
+    backend.user(rider.as_ref(), Some(&user))?;
+    let request = Request::from_parts(parts, body);
+    let Json(body) = Json::<BeginOwn>::from_request(request, &()).await?;
+    let label = rider.and_then(|rider| rider.label);
+    let wanted = Beginning::own(backend.app, user, label, body);
+    begin(&state, &backend.workspace, wanted).await
 }
 
 /// `POST /v1/connectors/{connector_id}/connect`.

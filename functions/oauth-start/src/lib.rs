@@ -9,7 +9,9 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{get, post};
 use shared::domain::address::AddressRules;
+use shared::http::idempotency::Once;
 use shared::http::identity::IdentityRules;
+use shared::http::on_behalf_of::OnBehalfOf;
 use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
 use url::Url;
 
@@ -40,14 +42,23 @@ impl FromRef<State> for IdentityRules {
     }
 }
 
-/// The function's routes.
-pub fn router(state: State) -> Router {
-    Router::new()
+/// The function's routes; `once` stands around those that change something,
+/// and `on_behalf_of` tells those of back ends who rides along.
+pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
+    let of_backends = Router::new()
+        .route("/v1/users/{user_id}/connections", post(begin::by_backend))
+        .with_state(state.clone());
+    let changes = Router::new()
         .route("/v1/me/connections", post(begin::by_user))
         .route(
             "/v1/connectors/{connector_id}/connect",
             post(begin::by_admin),
         )
+        .with_state(state.clone());
+    Router::new()
         .route("/connect/{ticket}", get(redirect::redirect))
         .with_state(state)
+        .merge(once.clone().around(changes))
+        // Who rides along is a part of who calls, so that is known first.
+        .merge(on_behalf_of.around(once.around(of_backends)))
 }

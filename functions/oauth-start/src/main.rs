@@ -10,6 +10,7 @@ use shared::runtime::wiring::Wiring;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let wiring = Wiring::start().await?;
     let store = wiring.store();
+    let once = wiring.once(&store, env!("CARGO_PKG_NAME"));
     let state = State {
         registry: Arc::clone(&store) as _,
         sessions: store,
@@ -21,7 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         address_rules: wiring.config.address_rules,
     };
     serve(with_telemetry(
-        router(state),
+        router(state, once, wiring.on_behalf_of()),
         wiring.telemetry,
         wiring.clock,
     ))

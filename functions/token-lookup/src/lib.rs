@@ -6,6 +6,8 @@
 
 mod bulk;
 mod caps;
+mod exchange;
+mod hand_out;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -18,28 +20,26 @@ use axum::response::Response;
 use axum::routing::post;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::crypto::hash::hash;
-use shared::domain::app::KeyScope;
-use shared::domain::connection::ConnectionKey;
-use shared::domain::handout::{Standing, standing};
 use shared::domain::ids::{Alias, ConnectorId, UserId};
-use shared::domain::rate::{Meter, minute_of};
+use shared::domain::rate::Meter;
 use shared::domain::scopes::ScopeList;
-use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
-use shared::http::identity::{AppBackend, presented_key};
-use shared::http::problem::{Code, Problem};
-use shared::http::request::{Json, RequestFacts};
+use shared::http::identity::presented_key;
+use shared::http::on_behalf_of::{OnBehalfOf, Rider};
+use shared::http::problem::Problem;
+use shared::http::request::Json;
 use shared::http::respond;
-use shared::ports::{Audit, Lookup, LookupKeys};
-use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
+use shared::ports::{Audit, Lookup};
+use shared::refresh::{FreshTokens, RefreshEngine};
+
+use hand_out::{Asked, hand_out};
 
 /// The validity asked for when the caller names none.
 const DEFAULT_MIN_TTL: u64 = 60;
 /// The longest validity a caller may ask for, in seconds.
 const MAX_MIN_TTL: u64 = 3600;
 
-/// What the route needs.
+/// What the routes need.
 #[derive(Clone)]
 pub struct State {
     /// The read path.
@@ -50,22 +50,29 @@ pub struct State {
     pub meter: Arc<Mutex<Meter>>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// Verifies the JWTs of users for whom a back end asks.
+    pub on_behalf_of: OnBehalfOf,
     /// How many connections a key may read in an hour before that is told.
     pub bulk_connections: u32,
 }
 
-/// The function's route.
+/// The function's routes.
 pub fn router(state: State) -> Router {
-    Router::new()
+    let tokens = Router::new()
         .route("/v1/tokens", post(token))
-        .with_state(state)
+        .with_state(state.clone());
+    Router::new()
+        .route("/v1/oauth/token", post(exchange::exchange))
+        .with_state(state.clone())
+        .merge(state.on_behalf_of.around(tokens))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     connector_id: ConnectorId,
-    /// Whose token; absent for the account that everyone in the app uses.
+    /// Whose token; absent where the user's JWT comes along, and for the account that everyone in
+    /// the app uses.
     user_id: Option<UserId>,
     /// Which of several accounts; absent for the default one.
     alias: Option<Alias>,
@@ -88,66 +95,19 @@ async fn token(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let presented = presented_key(&parts)?;
+    let key = presented_key(&parts)?;
     let request = Request::from_parts(parts.clone(), body);
     let Json(wanted) = Json::<Wanted>::from_request(request, &()).await?;
-    let min_ttl = Duration::from_secs(checked_min_ttl(wanted.min_ttl)?);
-    let scopes = checked_scopes(wanted.scopes.as_deref())?;
-
-    // The key names workspace and app, so its record and the connection are read together. The
-    // record decides whether the rest is looked at.
-    let key = ConnectionKey {
-        workspace: presented.workspace.clone(),
-        app: presented.app.clone(),
-        subject: Subject::from(wanted.user_id),
+    let asked = Asked {
+        key,
         connector: wanted.connector_id,
+        rider: Rider::of(&parts),
+        named: wanted.user_id,
         alias: wanted.alias,
+        min_ttl: Duration::from_secs(checked_min_ttl(wanted.min_ttl)?),
+        scopes: checked_scopes(wanted.scopes.as_deref())?,
     };
-    let cached = state.engine.vault.cached(&key.workspace);
-    let now = state.engine.clock.now();
-    let keys = LookupKeys {
-        api_key: hash(&presented.key),
-        connection: key.clone(),
-        with_workspace_keys: cached.is_none(),
-        minute: minute_of(now),
-    };
-    let rows = state.lookup.lookup(&keys).await?;
-    let record = rows.api_key.as_ref();
-    let reader = AppBackend::admit(&parts, &presented, record, KeyScope::TokensRead)?;
-    caps::pass(&state.meter, &*state.lookup, &keys, rows.reads, now).await?;
-
-    let connector = rows
-        .connector
-        .filter(|connector| connector.is_for(&key.app))
-        .ok_or_else(Problem::not_connected)?;
-    if connector.kind != key.subject.kind() {
-        return Err(Problem::kind_mismatch(connector.kind));
-    }
-    if !connector.has_account(key.alias.as_ref()) {
-        return Err(Problem::one_account());
-    }
-    if !connector.serves(&key.app) {
-        return Err(Problem::connector_disabled());
-    }
-    let connection = rows.connection.ok_or_else(Problem::not_connected)?;
-    match standing(&connector, &connection, scopes.as_ref()) {
-        Standing::Connected => {}
-        Standing::ReconnectRequired(reason) => return Err(Problem::reconnect_required(reason)),
-        Standing::NotConnected => return Err(Problem::not_connected()),
-    }
-    if let Some(wrapped) = &rows.workspace_keys {
-        state.engine.vault.admit(&key.workspace, wrapped).await?;
-    }
-    let fresh = state
-        .engine
-        .fresh_tokens(&connector, connection, min_ttl)
-        .await
-        .map_err(refusal)?;
-    RequestFacts::note(&parts, |facts| {
-        facts.connection = Some(fresh.connection.id.clone());
-    });
-    reading::note(&state, &parts, &reader, &fresh.connection, &rows.readers).await;
-    Ok(answer(&fresh))
+    Ok(answer(&hand_out(&state, &parts, asked).await?))
 }
 
 fn checked_min_ttl(min_ttl: Option<u64>) -> Result<u64, Problem> {
@@ -166,24 +126,6 @@ fn checked_scopes(scopes: Option<&[String]>) -> Result<Option<ScopeList>, Proble
         .map(|scopes| ScopeList::parse(scopes.iter().map(String::as_str)))
         .transpose()
         .map_err(|error| Problem::field("scopes", error.to_string()))
-}
-
-fn refusal(reason: NotFresh) -> Problem {
-    match reason {
-        NotFresh::Gone => Problem::not_connected(),
-        NotFresh::ReconnectRequired(reason) => Problem::reconnect_required(reason),
-        NotFresh::ProviderUnavailable { retry_after } => Problem::new(
-            Code::ProviderUnavailable,
-            "the provider issued no fresh token; try again",
-        )
-        .retry_after(retry_after),
-        NotFresh::KeysUnavailable { retry_after } => Problem::new(
-            Code::KmsUnavailable,
-            "the encryption key cannot be used at the moment",
-        )
-        .retry_after(retry_after),
-        NotFresh::Unreadable => Problem::new(Code::Internal, "the fault has been recorded"),
-    }
 }
 
 fn answer(fresh: &FreshTokens) -> Response {

@@ -22,6 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         audit: store,
         bulk_connections: wiring.config.bulk_connections,
         engine,
+        on_behalf_of: wiring.on_behalf_of(),
         meter: Arc::new(Mutex::new(Meter::new(wiring.config.caps))),
     };
     serve(with_telemetry(

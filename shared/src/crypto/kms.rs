@@ -10,7 +10,7 @@ use aws_sdk_kms::types::DataKeySpec;
 
 use crate::domain::ids::SessionId;
 use crate::domain::secret::{Secret, SecretBytes};
-use crate::ports::{KeyService, KmsError, SessionField, WrappedRootKey};
+use crate::ports::{AnswerOf, KeyService, KmsError, SessionField, WrappedRootKey};
 
 /// The stack's KMS key.
 pub struct KmsKeyService {
@@ -43,9 +43,33 @@ impl KmsKeyService {
         self.context("root", &[("version", &version.to_string())])
     }
 
+    fn answer_context(&self, of: AnswerOf<'_>) -> HashMap<String, String> {
+        self.context("answer", &[("function", of.function), ("row", of.row)])
+    }
+
     fn session_context(&self, session: &SessionId, field: SessionField) -> HashMap<String, String> {
         let rest = [("session", session.as_str()), ("field", field.as_str())];
         self.context("session", &rest)
+    }
+
+    async fn generate(
+        &self,
+        context: HashMap<String, String>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        let answer = self
+            .client
+            .generate_data_key()
+            .key_id(&self.key_arn)
+            .key_spec(DataKeySpec::Aes256)
+            .set_encryption_context(Some(context))
+            .send()
+            .await
+            .map_err(kms_error)?;
+        answer
+            .plaintext
+            .zip(answer.ciphertext_blob)
+            .map(|(plain, wrapped)| (secret(plain), wrapped.into_inner()))
+            .ok_or(KmsError::Unrecognised)
     }
 
     async fn decrypt(
@@ -69,20 +93,7 @@ impl KmsKeyService {
 #[async_trait]
 impl KeyService for KmsKeyService {
     async fn generate_root_key(&self, version: u32) -> Result<(SecretBytes, Vec<u8>), KmsError> {
-        let answer = self
-            .client
-            .generate_data_key()
-            .key_id(&self.key_arn)
-            .key_spec(DataKeySpec::Aes256)
-            .set_encryption_context(Some(self.root_context(version)))
-            .send()
-            .await
-            .map_err(kms_error)?;
-        answer
-            .plaintext
-            .zip(answer.ciphertext_blob)
-            .map(|(plain, wrapped)| (secret(plain), wrapped.into_inner()))
-            .ok_or(KmsError::Unrecognised)
+        self.generate(self.root_context(version)).await
     }
 
     async fn open_root_key(&self, key: &WrappedRootKey) -> Result<SecretBytes, KmsError> {
@@ -109,6 +120,21 @@ impl KeyService for KmsKeyService {
             .ciphertext_blob
             .map(Blob::into_inner)
             .ok_or(KmsError::Unrecognised)
+    }
+
+    async fn generate_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        self.generate(self.answer_context(of)).await
+    }
+
+    async fn open_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretBytes, KmsError> {
+        self.decrypt(self.answer_context(of), wrapped).await
     }
 
     async fn open_for_session(

@@ -4,6 +4,7 @@
 //! key seals messages. So KMS is called once per execution environment and five minutes,
 //! whatever the number of workspaces, and destroying a workspace's row destroys its key.
 
+pub mod answer;
 pub mod envelope;
 pub mod hash;
 mod key_cache;

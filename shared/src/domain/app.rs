@@ -141,7 +141,7 @@ pub enum KeyScope {
     /// See who is connected to what.
     #[serde(rename = "connections:read")]
     ConnectionsRead,
-    /// Disconnect users.
+    /// Connect, disconnect and erase users.
     #[serde(rename = "connections:write")]
     ConnectionsWrite,
 }
@@ -186,6 +186,8 @@ pub struct ApiKey {
     pub name: String,
     /// SHA-256 of the whole key; look-ups go by it (H-49).
     pub hash: [u8; 32],
+    /// Whether it acts only for users whose own JWT comes along with each request.
+    pub on_behalf_of_only: bool,
     /// What it may be used for.
     pub scopes: BTreeSet<KeyScope>,
     /// When it was made.

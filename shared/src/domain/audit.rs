@@ -106,6 +106,8 @@ actions! {
     KeyRemoved = "key.removed";
     /// An access token was handed out: the first time in an hour to this key.
     TokenRead = "token.read";
+    /// An app has forgotten a user.
+    UserErased = "user.erased";
 }
 
 impl Action {

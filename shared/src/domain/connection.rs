@@ -90,6 +90,15 @@ impl Connection {
     pub fn has_lost_outcome(&self) -> bool {
         self.outcome_lost || self.open_attempts > 1
     }
+
+    /// Whether it is gone, and says nothing of its user any more.
+    pub fn is_forgotten(&self) -> bool {
+        self.status.is_gone()
+            && self.account.is_none()
+            && self.requested_scopes.is_empty()
+            && self.granted_scopes.is_empty()
+            && self.last_read_at.is_none()
+    }
 }
 
 /// The keys that have read a connection's token lately, and when they last noted that.

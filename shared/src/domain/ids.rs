@@ -109,6 +109,8 @@ ids! {
     EventId, "event_id", is_slug, SLUG;
     /// A catalogue entry.
     ProviderId, "provider", is_slug, SLUG;
+    /// One run of a request that carries an `Idempotency-Key`.
+    RunId, "run_id", is_slug, SLUG;
     /// An authorization session.
     SessionId, "session_id", is_slug, SLUG;
     /// A person who uses an app: the `sub` of the platform's issuer.

@@ -11,6 +11,7 @@ pub mod ending;
 pub mod event;
 pub mod handout;
 pub mod health;
+pub mod idempotency;
 pub mod ids;
 pub mod job;
 pub mod plan;

@@ -2,22 +2,28 @@
 //!
 //! People prove themselves with a JWT that API Gateway's authorizer has verified: the claims
 //! are read from the gateway's request context, which no client can write. App back ends prove
-//! themselves with an API key, looked up by its hash.
+//! themselves with an API key, looked up by its hash; the JWT of a user for whom they act is verified
+//! by ourselves ([`on_behalf_of`](super::on_behalf_of)), because no authorizer looks at it.
+
+mod backend;
+
+use std::collections::HashMap;
 
 use axum::extract::{FromRef, FromRequestParts};
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use lambda_http::request::RequestContext;
+use serde_json::Value;
 
+use super::on_behalf_of::Rider;
 use super::problem::{Code, Problem};
 use super::request::RequestFacts;
-use crate::crypto::hash::hash;
-use crate::domain::app::{ApiKey, KeyScope, PresentedApiKey};
 use crate::domain::audit::{Actor, Origin};
-use crate::domain::ids::{ApiKeyId, AppId, UserId, WorkspaceId};
+use crate::domain::ids::{AppId, UserId, WorkspaceId};
 use crate::domain::plan::PlanGate;
 use crate::domain::session::user_label;
 use crate::ports::Registry;
+
+pub use backend::{AppBackend, presented_key};
 
 /// The names under which the platform's issuer puts its claims.
 #[derive(Clone, Debug)]
@@ -109,7 +115,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
-        let workspace = claims.workspace(&rules)?;
+        let workspace = claims.workspace(&rules.claims)?;
         note_workspace(parts, &workspace);
         let id = claims.subject()?;
         let role = match claims.get(&rules.claims.role) {
@@ -164,19 +170,13 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let rules = IdentityRules::from_ref(state);
         let claims = Claims::of(parts)?;
-        let workspace = claims.workspace(&rules)?;
-        note_workspace(parts, &workspace);
-        let app = claims
-            .get(&rules.claims.app)
-            .and_then(|app| AppId::parse(app).ok());
-        let app = app.ok_or_else(|| {
-            Problem::new(
-                Code::Forbidden,
-                "this needs a user who is signed in to an app",
-            )
-        })?;
-        let user = claims.subject()?;
-        let label = claims.get(&rules.claims.label).and_then(user_label);
+        note_workspace(parts, &claims.workspace(&rules.claims)?);
+        let Rider {
+            workspace,
+            app,
+            user,
+            label,
+        } = claims.rider(&rules.claims)?;
         Ok(Self {
             workspace,
             app,
@@ -187,8 +187,59 @@ where
     }
 }
 
-/// The claims of a JWT that the gateway has verified.
-struct Claims(std::collections::HashMap<String, String>);
+/// Who calls, whatever a route asks of them: for what is done once for each of them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// All that their answer may depend on: an admin with another role is another caller.
+    pub names: Vec<String>,
+}
+
+impl Caller {
+    /// Whoever has proven an identity with this request; `None` when nobody has.
+    ///
+    /// # Errors
+    /// When the table of API keys does not answer.
+    pub async fn of(
+        parts: &Parts,
+        rules: &IdentityRules,
+        registry: &dyn Registry,
+    ) -> Result<Option<Self>, Problem> {
+        if let Ok(claims) = Claims::of(parts) {
+            return Ok(Self::person(parts, rules, &claims));
+        }
+        let Some(key) = AppBackend::proven(parts, registry).await? else {
+            return Ok(None);
+        };
+        let rider = Rider::of(parts).map(|rider| rider.user.as_str());
+        let names = ["key", key.app.as_str(), key.id.as_str()];
+        Ok(Some(Self {
+            workspace: key.workspace.clone(),
+            names: names.into_iter().chain(rider).map(str::to_owned).collect(),
+        }))
+    }
+
+    fn person(parts: &Parts, rules: &IdentityRules, claims: &Claims) -> Option<Self> {
+        let workspace = claims.workspace(&rules.claims).ok()?;
+        let subject = claims.subject().ok()?;
+        note_workspace(parts, &workspace);
+        let names = &rules.claims;
+        let claimed = [&names.app, &names.role, &names.plan];
+        let claimed = claimed.map(|name| claims.get(name).unwrap_or_default());
+        Some(Self {
+            workspace,
+            names: ["person", subject.as_str()]
+                .into_iter()
+                .chain(claimed)
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
+/// The claims of a JWT that has been verified: by the gateway, or by ourselves.
+pub(super) struct Claims(HashMap<String, String>);
 
 impl Claims {
     fn of(parts: &Parts) -> Result<Self, Problem> {
@@ -206,6 +257,36 @@ impl Claims {
             .ok_or_else(|| unauthenticated("sign in first"))
     }
 
+    /// The claims of a payload that are text, as the gateway tells them.
+    pub(super) fn verified(payload: &Value) -> Self {
+        let claims = payload.as_object().into_iter().flatten();
+        let texts = claims.filter_map(|(name, value)| {
+            let text = value.as_str()?;
+            Some((name.clone(), text.to_owned()))
+        });
+        Self(texts.collect())
+    }
+
+    /// The user of an app that they name.
+    pub(super) fn rider(&self, names: &ClaimNames) -> Result<Rider, Problem> {
+        let workspace = self.workspace(names)?;
+        let app = self
+            .get(&names.app)
+            .and_then(|app| AppId::parse(app).ok())
+            .ok_or_else(|| {
+                Problem::new(
+                    Code::Forbidden,
+                    "this needs a user who is signed in to an app",
+                )
+            })?;
+        Ok(Rider {
+            workspace,
+            app,
+            user: self.subject()?,
+            label: self.get(&names.label).and_then(user_label),
+        })
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -216,86 +297,11 @@ impl Claims {
             .ok_or_else(|| unauthenticated("the token names no usable subject"))
     }
 
-    fn workspace(&self, rules: &IdentityRules) -> Result<WorkspaceId, Problem> {
-        let claim = &rules.claims.workspace;
-        self.get(claim)
+    fn workspace(&self, names: &ClaimNames) -> Result<WorkspaceId, Problem> {
+        self.get(&names.workspace)
             .and_then(|workspace| WorkspaceId::parse(workspace).ok())
             .ok_or_else(|| Problem::new(Code::Forbidden, "the token names no usable workspace"))
     }
-}
-
-/// An app's back end.
-#[derive(Clone, Debug)]
-pub struct AppBackend {
-    /// The workspace of the app.
-    pub workspace: WorkspaceId,
-    /// The app.
-    pub app: AppId,
-    /// The key.
-    pub key: ApiKeyId,
-    /// The same, as who acts in this request.
-    pub origin: Origin,
-}
-
-impl AppBackend {
-    /// Whoever holds the API key of the request, if that has the scope for what is asked.
-    ///
-    /// # Errors
-    /// `unauthenticated`, the same for a key that is malformed, unknown or revoked;
-    /// `insufficient_scope`.
-    pub async fn authenticate(
-        parts: &Parts,
-        registry: &dyn Registry,
-        scope: KeyScope,
-    ) -> Result<Self, Problem> {
-        let presented = presented_key(parts)?;
-        let record = registry.api_key(&hash(&presented.key)).await?;
-        Self::admit(parts, &presented, record.as_ref(), scope)
-    }
-
-    /// Whoever holds `presented`, according to the record that was found under its hash.
-    ///
-    /// # Errors
-    /// `unauthenticated`, also when the record is of another app than the key says;
-    /// `insufficient_scope`.
-    pub fn admit(
-        parts: &Parts,
-        presented: &PresentedApiKey,
-        record: Option<&ApiKey>,
-        scope: KeyScope,
-    ) -> Result<Self, Problem> {
-        let record = record
-            .filter(|record| record.workspace == presented.workspace && record.app == presented.app)
-            .ok_or_else(wrong_key)?;
-        note_workspace(parts, &record.workspace);
-        RequestFacts::note(parts, |facts| facts.key = Some(record.id.clone()));
-        if !record.scopes.contains(&scope) {
-            return Err(Problem::insufficient_scope(scope));
-        }
-        Ok(Self {
-            workspace: record.workspace.clone(),
-            app: record.app.clone(),
-            key: record.id.clone(),
-            origin: origin(parts, Actor::AppKey(record.id.clone())),
-        })
-    }
-}
-
-/// The API key a request carries as `Authorization: Bearer`.
-///
-/// # Errors
-/// `unauthenticated` when there is none or it does not have the form of one.
-pub fn presented_key(parts: &Parts) -> Result<PresentedApiKey, Problem> {
-    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-    let only = values.next().filter(|_| values.next().is_none());
-    let text = only
-        .and_then(|value| value.to_str().ok())
-        .ok_or_else(wrong_key)?;
-    let (scheme, key) = text.split_once(' ').ok_or_else(wrong_key)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(wrong_key());
-    }
-    PresentedApiKey::parse(key.trim()).ok_or_else(wrong_key)
 }
 
 fn origin(parts: &Parts, actor: Actor) -> Origin {
@@ -309,10 +315,6 @@ fn note_workspace(parts: &Parts, workspace: &WorkspaceId) {
     RequestFacts::note(parts, |facts| facts.workspace = Some(workspace.clone()));
 }
 
-fn wrong_key() -> Problem {
-    unauthenticated("send a live API key of the app as Authorization: Bearer")
-}
-
-fn unauthenticated(detail: &str) -> Problem {
+pub(super) fn unauthenticated(detail: &str) -> Problem {
     Problem::new(Code::Unauthenticated, detail)
 }

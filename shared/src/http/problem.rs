@@ -3,6 +3,8 @@
 //! A problem carries what the caller may know. What went wrong inside is logged where it is
 //! known and never put here.
 
+mod oauth;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -94,6 +96,10 @@ codes! {
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The role does not allow it.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// The first request with this `Idempotency-Key` is not answered yet.
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT, "The request is being done";
+    /// The `Idempotency-Key` was used for something else.
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "Another request had this key";
     /// The ID token that came with the tokens is not what it has to be.
     IdTokenInvalid = "id_token_invalid", BAD_GATEWAY, "The provider's ID token is not valid";
     /// A fault of ours.
@@ -110,6 +116,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// No connection to hand out from.
     NotConnected = "not_connected", NOT_FOUND, "Not connected";
+    /// The API key acts only for users whose JWT comes along.
+    OnBehalfOfRequired = "on_behalf_of_required", FORBIDDEN, "The user's JWT is missing";
     /// The body is too large.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The plan does not include it.

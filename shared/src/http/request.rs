@@ -136,7 +136,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 }
 
 /// The whole body, if it is not too large.
-async fn body_of(request: Request) -> Result<Bytes, Problem> {
+pub(super) async fn body_of(request: Request) -> Result<Bytes, Problem> {
     to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
         Problem::new(
             Code::PayloadTooLarge,

@@ -1,16 +1,16 @@
 //! ID tokens (OpenID Connect Core section 2), validated before anything of the answer they came
-//! in is stored (H-17).
+//! in is stored (H-17); and the JWTs of the platform's users where no gateway has verified them.
 //!
 //! The library checks signatures here and nothing else: its own check of claims asks the wall
 //! clock itself, and takes a claim that is missing for one that is right.
 
 mod claims;
+mod issuer_keys;
 mod jwt;
 mod key_set;
+mod user_token;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -19,32 +19,15 @@ use crate::domain::secret::Secret;
 use crate::domain::session::SecretHash;
 use crate::ports::{Clock, DocumentError, Documents};
 
+use issuer_keys::{IssuerKeys, Source};
 use jwt::Jwt;
-use key_set::KeySet;
 
-/// How long an issuer's keys are used before they are read again.
-const KEYS_LIFETIME: Duration = Duration::from_secs(600);
-/// Keys that are younger are not read again for a token that none of them signed: nobody can make
-/// us ask an issuer more often by sending nonsense.
-const REREAD_AFTER: Duration = Duration::from_secs(60);
-/// How many issuers' keys are kept. Admins choose the issuers.
-const MAX_ISSUERS: usize = 64;
+pub use issuer_keys::Keys;
+pub use user_token::{Unproven, UserTokens};
 
 /// Validates ID tokens, with the issuers' keys in memory for ten minutes.
 pub struct IdTokens {
-    documents: Arc<dyn Documents>,
-    clock: Arc<dyn Clock>,
-    keys: Mutex<BTreeMap<String, Keys>>,
-}
-
-/// An issuer's keys as they were read.
-#[derive(Clone)]
-pub struct Keys {
-    set: Arc<KeySet>,
-    /// When, by the monotonic clock.
-    since: Duration,
-    /// When, by the wall clock: the other one stands still while a sandbox is frozen.
-    at: crate::domain::time::Timestamp,
+    keys: IssuerKeys,
 }
 
 /// What an ID token has to say.
@@ -69,7 +52,7 @@ pub enum NoKeys {
     Unreadable,
 }
 
-/// Why an ID token is not believed.
+/// Why a token is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Not a signed JWT, or one with extensions that are not known here.
@@ -108,9 +91,7 @@ impl IdTokens {
     /// A validator that has read no keys yet.
     pub fn new(documents: Arc<dyn Documents>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            documents,
-            clock,
-            keys: Mutex::default(),
+            keys: IssuerKeys::new(documents, clock),
         }
     }
 
@@ -120,11 +101,7 @@ impl IdTokens {
     /// # Errors
     /// When they are not in memory and cannot be read.
     pub async fn keys(&self, profile: &IdTokenProfile) -> Result<Keys, NoKeys> {
-        let known = self.lock().get(profile.jwks_url.as_str()).cloned();
-        match known.filter(|keys| self.age(keys) < KEYS_LIFETIME) {
-            Some(keys) => Ok(keys),
-            None => self.read(profile).await,
-        }
+        self.keys.of(Source::Address(&profile.jwks_url)).await
     }
 
     /// The claims of `token`, if it is all that is expected of it. Keys that do not fit are read
@@ -139,53 +116,11 @@ impl IdTokens {
         keys: &Keys,
     ) -> Result<Value, Refused> {
         let jwt = Jwt::parse(token.expose())?;
-        let issuer_of_key = match keys.set.verify(&jwt) {
-            Err(Refused::UnknownKey) if self.age(keys) >= REREAD_AFTER => {
-                let reread = self.read(expected.profile).await;
-                let reread = reread.map_err(|error| {
-                    tracing::warn!(error = %error, "keys were not read again");
-                    Refused::UnknownKey
-                })?;
-                reread.set.verify(&jwt)?.map(str::to_owned)
-            }
-            verified => verified?.map(str::to_owned),
-        };
-        claims::check(
-            &jwt.payload,
-            expected,
-            issuer_of_key.as_deref(),
-            self.clock.now(),
-        )?;
+        let source = Source::Address(&expected.profile.jwks_url);
+        let issuer_of_key = self.keys.verify(&jwt, source, keys).await?;
+        let now = self.keys.now();
+        claims::check(&jwt.payload, expected, issuer_of_key.as_deref(), now)?;
         Ok(jwt.payload)
-    }
-
-    async fn read(&self, profile: &IdTokenProfile) -> Result<Keys, NoKeys> {
-        let document = self.documents.read(&profile.jwks_url).await?;
-        let set = KeySet::parse(&document).ok_or(NoKeys::Unreadable)?;
-        let keys = Keys {
-            set: Arc::new(set),
-            since: self.clock.monotonic(),
-            at: self.clock.now(),
-        };
-        let mut known = self.lock();
-        if known.len() >= MAX_ISSUERS {
-            known.clear();
-        }
-        known.insert(profile.jwks_url.as_str().to_owned(), keys.clone());
-        Ok(keys)
-    }
-
-    fn age(&self, keys: &Keys) -> Duration {
-        let now = self.clock.now();
-        if now < keys.at {
-            return Duration::MAX;
-        }
-        let monotonic = self.clock.monotonic().saturating_sub(keys.since);
-        now.since(keys.at).max(monotonic)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Keys>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,8 @@
 //! from a provider.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -13,6 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 use url::Url;
 
+use super::key_set::KeySet;
 use super::*;
 use crate::crypto::hash::hash;
 use crate::domain::time::Timestamp;

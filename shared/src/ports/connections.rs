@@ -201,6 +201,10 @@ pub trait Connections: Send + Sync {
         outcome: RevocationOutcome,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+    /// Erases what a connection that is gone still says of its user: the account, the scopes, when
+    /// and by whom it was used. What is left keeps out what comes late, until it expires. Does
+    /// nothing to a connection that is not gone.
+    async fn forget(&self, key: &ConnectionKey) -> Result<(), StoreError>;
     /// Writes down that a token was read at `at`, and by whom lately, unless a later reading is
     /// known.
     async fn record_read(

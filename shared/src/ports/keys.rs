@@ -73,6 +73,17 @@ pub trait KeyService: Send + Sync {
         field: SessionField,
         plaintext: &Secret,
     ) -> Result<Vec<u8>, KmsError>;
+    /// A new 256-bit key for an answer: plain and wrapped.
+    async fn generate_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError>;
+    /// Opens the wrapped key of an answer.
+    async fn open_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretBytes, KmsError>;
     /// Opens what was sealed for a session.
     async fn open_for_session(
         &self,
@@ -80,6 +91,16 @@ pub trait KeyService: Send + Sync {
         field: SessionField,
         sealed: &[u8],
     ) -> Result<Secret, KmsError>;
+}
+
+/// Which answer is kept. A function opens what it answered itself and nothing else: the one that
+/// a browser reaches must not open what the admin's answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerOf<'a> {
+    /// The function.
+    pub function: &'a str,
+    /// The row that keeps it.
+    pub row: &'a str,
 }
 
 /// Which of a session's secrets is sealed.

@@ -9,6 +9,7 @@ mod bus;
 mod connections;
 mod due;
 mod health;
+mod idempotency;
 mod keys;
 mod lookup;
 mod provider;
@@ -28,8 +29,9 @@ pub use connections::{
 };
 pub use due::{Doomed, DueTable, DueWork, Revocation};
 pub use health::ConnectorHealth;
+pub use idempotency::Idempotency;
 pub use keys::{
-    KeyService, KeyTable, KmsError, SessionField, WrappedRootKey, WrappedWorkspaceKeys,
+    AnswerOf, KeyService, KeyTable, KmsError, SessionField, WrappedRootKey, WrappedWorkspaceKeys,
 };
 pub use lookup::{Lookup, LookupKeys, LookupRows, ReadCounts};
 pub use provider::{ClientCredentials, CodeGrant, DocumentError, Documents, ProviderApi};

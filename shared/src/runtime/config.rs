@@ -41,6 +41,10 @@ pub struct Config {
     pub provider_hosts: ProviderHosts,
     /// `GRANTRY_CLAIM_*`, `GRANTRY_PLANS`, `GRANTRY_PLAN_REQUIRED`.
     pub identity: IdentityRules,
+    /// `GRANTRY_JWT_ISSUER`: whose JWTs sign users in, exactly as in their `iss`.
+    pub jwt_issuer: String,
+    /// `GRANTRY_JWT_AUDIENCE`: what their `aud` has to name.
+    pub jwt_audience: String,
     /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
     pub function: String,
 }
@@ -137,6 +141,8 @@ impl Config {
                 },
                 plans,
             },
+            jwt_issuer: required("GRANTRY_JWT_ISSUER")?,
+            jwt_audience: required("GRANTRY_JWT_AUDIENCE")?,
             function: required("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }

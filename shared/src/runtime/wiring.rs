@@ -9,10 +9,14 @@ use aws_config::timeout::TimeoutConfig;
 use super::config::{Config, ConfigError};
 use super::system::{SystemClock, SystemEntropy};
 use super::telemetry::Telemetry;
+use crate::crypto::answer::AnswerVault;
 use crate::crypto::kms::KmsKeyService;
 use crate::crypto::vault::Vault;
 use crate::events::Publisher;
 use crate::events::eventbridge::EventBridgeSink;
+use crate::http::idempotency::Once;
+use crate::http::on_behalf_of::OnBehalfOf;
+use crate::id_token::UserTokens;
 use crate::oauth::documents::HttpDocuments;
 use crate::oauth::http_client::HttpClient;
 use crate::oauth::provider_api::HttpProviderApi;
@@ -95,6 +99,21 @@ impl Wiring {
         ))
     }
 
+    /// What makes the routes of `function` do once what they are asked twice. The envelope key's
+    /// policy knows it by that name.
+    pub fn once(&self, store: &Arc<DynamoStore>, function: &'static str) -> Once {
+        let (stack, entropy) = (self.config.stack.clone(), Arc::clone(&self.entropy));
+        let answers = AnswerVault::new(stack, function, self.kms(), entropy);
+        Once {
+            runs: Arc::clone(store) as _,
+            registry: Arc::clone(store) as _,
+            answers: Arc::new(answers),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            identity: self.config.identity.clone(),
+        }
+    }
+
     /// Tells of what happened.
     pub fn publisher(&self, store: &Arc<DynamoStore>) -> Publisher {
         Publisher::new(self.bus(), Arc::clone(store) as _)
@@ -117,6 +136,19 @@ impl Wiring {
     /// What issuers publish.
     pub fn documents(&self) -> Arc<HttpDocuments> {
         Arc::new(HttpDocuments::new(self.http()))
+    }
+
+    /// Verifies who rides along with an app's back end. The platform's issuer is none of the
+    /// hosts that providers may have.
+    pub fn on_behalf_of(&self) -> OnBehalfOf {
+        let http = HttpClient::new(self.config.address_rules);
+        let tokens = UserTokens::new(
+            Arc::new(HttpDocuments::new(http)),
+            Arc::clone(&self.clock),
+            self.config.jwt_issuer.clone(),
+            self.config.jwt_audience.clone(),
+        );
+        OnBehalfOf::new(Arc::new(tokens), self.config.identity.claims.clone())
     }
 
     fn http(&self) -> HttpClient {

@@ -12,6 +12,7 @@
 //! | connections | `W#<workspace>#A#<app>#U#<user>` | `C#<connector>#<alias>` | the same of another account of the user | the same |
 //! | connections | `W#<workspace>#A#<app>#S` | `C#<connector>` | the same of an account that the app's users share | the same |
 //! | sessions | `S#<session>` | `S` | an authorization session | TTL |
+//! | sessions | `I#<digest, hex>` | `I` | a request with an `Idempotency-Key` and its answer | TTL, after 24 hours |
 //! | due | `REFRESH#<shard>` | `<due at>#<connection>` | a refresh that is due | the refresh |
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
@@ -47,6 +48,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::domain::audit::AuditId;
 use crate::domain::connection::ConnectionKey;
+use crate::domain::idempotency::RequestKey;
 use crate::domain::ids::{Alias, ApiKeyId, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use crate::domain::rate::Reader;
 use crate::domain::subject::Subject;
@@ -171,6 +173,10 @@ pub(crate) fn api_key(hash: &[u8; 32]) -> Key {
 
 pub(crate) fn session(id: &SessionId) -> Key {
     Key::new(format!("S#{id}"), "S")
+}
+
+pub(crate) fn run(request: &RequestKey) -> Key {
+    Key::new(format!("I#{request}"), "I")
 }
 
 pub(crate) fn connections_of(workspace: &WorkspaceId, app: &AppId, subject: &Subject) -> String {
@@ -439,6 +445,7 @@ pub(crate) mod attr {
         NAME = "name";
         NEXT_ATTEMPT_AT = "next_attempt_at";
         NONCE = "nonce";
+        ON_BEHALF_OF_ONLY = "on_behalf_of_only";
         OPEN_ATTEMPTS = "open_attempts";
         OPEN_SINCE = "open_since";
         OPENINGS = "openings";
@@ -512,6 +519,8 @@ pub(crate) mod stage {
     pub(crate) const EXCHANGING: &str = "exchanging";
     pub(crate) const COMPLETED: &str = "completed";
     pub(crate) const ENDED: &str = "ended";
+    pub(crate) const RUNNING: &str = "running";
+    pub(crate) const ANSWERED: &str = "answered";
 }
 
 #[cfg(test)]

@@ -219,7 +219,9 @@ impl Scene {
 
     pub(crate) async fn send(&self, call: MakeCall, named: &Named) -> Answer {
         let key = self.world.key_of("acme", "shop");
-        let call = call(named).with_key(&key);
+        let call = call(named)
+            .with_key(&key)
+            .with_jwt(&self.world.jwt("alice"));
         self.world.send(call).await
     }
 

@@ -285,6 +285,25 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/users/{user_id}/connections",
+        About::Things(
+            &[Thing::ConnectorOfApp],
+            |it| {
+                let body = json!({"connector_id": it.connector, "return_url": RETURN});
+                backend(Call::post(&at(&["users", &it.user, "connections"]))).json(&body)
+            },
+            201,
+        ),
+    ),
+    (
+        "DELETE /v1/users/{user_id}",
+        About::Things(
+            &[Thing::User],
+            |it| backend(Call::delete(&at(&["users", &it.user]))),
+            202,
+        ),
+    ),
+    (
         "DELETE /v1/users/{user_id}/connections/{connector_id}",
         About::Things(
             &[Thing::ConnectorOfApp, Thing::Connection, Thing::User],
@@ -302,6 +321,25 @@ pub(super) const ROWS: &[(&str, About)] = &[
             |it| {
                 let body = json!({"connector_id": it.connector, "user_id": it.user});
                 backend(Call::post("/v1/tokens").json(&body))
+            },
+            200,
+        ),
+    ),
+    (
+        "POST /v1/oauth/token",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection],
+            |it| {
+                let kind = "urn:ietf:params:oauth:token-type:jwt";
+                backend(Call::post("/v1/oauth/token").form(&[
+                    (
+                        "grant_type",
+                        "urn:ietf:params:oauth:grant-type:token-exchange",
+                    ),
+                    ("subject_token", "JWT"),
+                    ("subject_token_type", kind),
+                    ("audience", &it.connector),
+                ]))
             },
             200,
         ),

@@ -1,7 +1,7 @@
 //! Disconnecting, and the provider's part of it.
 
 use shared::domain::connection::{Connection, ConnectionStatus, Readers, RevocationOutcome};
-use shared::ports::ConnectAnswer;
+use shared::ports::{ConnectAnswer, LeaseWrite};
 
 use super::fixtures::{
     at, connect, connected, connection_id, connector_id, due_revocations, due_users, event, key,
@@ -19,6 +19,7 @@ facts! {
     the_outcome_of_an_old_revocation_does_not_touch_a_new_connection
     k10_a_disconnect_and_a_reconnect_of_the_same_connection_exclude_each_other
     a_reading_is_written_down_once_and_never_backwards
+    h88_what_is_forgotten_keeps_out_what_comes_late_and_says_nothing_of_its_user
 }
 
 async fn listed(store: &dyn AnyStore) -> Vec<Connection> {
@@ -239,4 +240,36 @@ async fn a_reading_is_written_down_once_and_never_backwards(store: &dyn AnyStore
         .unwrap();
     let now = stored(store, "u1").await;
     assert_eq!((now.generation, now.last_read_at), (2, Some(at(11))));
+}
+
+async fn h88_what_is_forgotten_keeps_out_what_comes_late_and_says_nothing_of_its_user(
+    store: &dyn AnyStore,
+) {
+    let read = connected(store, "u1").await;
+    let lease = leased(store, "u1", "a1", at(0)).await;
+    let key = key("u1");
+    store.forget(&key).await.unwrap();
+    // Only what is gone is forgotten.
+    assert_eq!(
+        stored(store, "u1").await.granted_scopes,
+        read.granted_scopes
+    );
+    let read = stored(store, "u1").await;
+    assert!(disconnect(store, &read, 5).await);
+    assert!(!stored(store, "u1").await.is_forgotten());
+    store.forget(&key).await.unwrap();
+    let forgotten = stored(store, "u1").await;
+    assert!(forgotten.is_forgotten());
+    assert_eq!((&forgotten.id, forgotten.generation), (&read.id, 2));
+    let late = tokens("late", at(6));
+    let late = store.store_tokens(&lease, &late, at(6));
+    assert!(matches!(late.await.unwrap(), LeaseWrite::Refused(_)));
+    let outcome = RevocationOutcome::Revoked;
+    let settled = store.settle_revocation(&key, &read.id, outcome, at(7));
+    settled.await.unwrap();
+    assert!(stored(store, "u1").await.is_forgotten());
+    // Nobody is forgotten who was never there.
+    store.forget(&super::fixtures::key("u2")).await.unwrap();
+    let nobody = store.connection(&super::fixtures::key("u2")).await;
+    assert_eq!(nobody.unwrap(), None);
 }

@@ -98,6 +98,7 @@ pub(super) fn api_key(id: &str, created_at: Timestamp) -> ApiKey {
         name: format!("key {id}"),
         hash,
         scopes: KeyScope::all(),
+        on_behalf_of_only: true,
         created_at,
     }
 }

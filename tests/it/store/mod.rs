@@ -10,6 +10,7 @@ mod due;
 mod escrow;
 mod fixtures;
 mod health;
+mod idempotency;
 mod items;
 mod keys;
 mod leases;
@@ -20,7 +21,8 @@ mod registry;
 mod sessions;
 
 use shared::ports::{
-    Audit, Connections, ConnectorHealth, DueTable, KeyTable, Lookup, Registry, Sessions,
+    Audit, Connections, ConnectorHealth, DueTable, Idempotency, KeyTable, Lookup, Registry,
+    Sessions,
 };
 
 /// How many callers meet in a race.
@@ -28,12 +30,29 @@ const CALLERS: usize = 50;
 
 /// All stores at once.
 trait AnyStore:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit
+    Registry
+    + Sessions
+    + Idempotency
+    + Connections
+    + DueTable
+    + ConnectorHealth
+    + Lookup
+    + KeyTable
+    + Audit
 {
 }
 
-impl<S: Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit>
-    AnyStore for S
+impl<
+    S: Registry
+        + Sessions
+        + Idempotency
+        + Connections
+        + DueTable
+        + ConnectorHealth
+        + Lookup
+        + KeyTable
+        + Audit,
+> AnyStore for S
 {
 }
 

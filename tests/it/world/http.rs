@@ -116,6 +116,17 @@ impl Call {
         self.header("content-type", "application/x-www-form-urlencoded")
     }
 
+    /// With the JWT of the user for whom a back end calls.
+    pub(crate) fn on_behalf_of(self, jwt: &str) -> Self {
+        self.header("on-behalf-of", &format!("Bearer {jwt}"))
+    }
+
+    /// The same call with a user's JWT wherever its body says `JWT`.
+    pub(crate) fn with_jwt(mut self, jwt: &str) -> Self {
+        self.body = self.body.map(|body| body.replace("JWT", jwt));
+        self
+    }
+
     /// The same call with an app's API key wherever it says `KEY`.
     pub(crate) fn with_key(mut self, key: &str) -> Self {
         for value in self.headers.values_mut() {

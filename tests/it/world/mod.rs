@@ -22,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use serde_json::{Value, json};
+use shared::crypto::answer::AnswerVault;
 use shared::crypto::vault::Vault;
 use shared::domain::address::AddressRules;
 use shared::domain::connection::{Connection, ConnectionKey};
@@ -33,14 +34,16 @@ use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
 use shared::domain::subject::Subject;
 use shared::events::Publisher;
+use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
-use shared::id_token::IdTokens;
+use shared::http::on_behalf_of::OnBehalfOf;
+use shared::id_token::{IdTokens, UserTokens};
 use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, JobQueue as _, KeyTable,
-    Lookup, Registry, Sessions,
+    Audit, Clock, Connections, ConnectorHealth, DueTable, EventSink, Idempotency, JobQueue as _,
+    KeyTable, Lookup, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::{self, JobReport, with_telemetry};
@@ -49,6 +52,7 @@ use testkit::clock::ManualClock;
 use testkit::entropy::SeededEntropy;
 use testkit::fake_as::{FakeAs, FakeAsConfig, consent};
 use testkit::fake_kms::FakeKeyService;
+use testkit::issuer::{AUDIENCE, Desk, Mint};
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
 
@@ -56,6 +60,8 @@ pub(crate) use http::{Answer, Call, Delivered};
 
 /// Where the stories' API answers.
 pub(crate) const API: &str = "https://api.grantry.test";
+/// Who signs in the stories' users.
+pub(crate) const ISSUER: &str = "https://id.example";
 /// The return URL of the stories' app.
 pub(crate) const RETURN: &str = "https://shop.example/connected";
 const SHARDS: u32 = 2;
@@ -71,13 +77,23 @@ const BULK: u32 = 500;
 
 /// A store that a world can live in.
 pub(crate) trait Store:
-    Registry + Sessions + Connections + DueTable + ConnectorHealth + Lookup + KeyTable + Audit + 'static
+    Registry
+    + Sessions
+    + Idempotency
+    + Connections
+    + DueTable
+    + ConnectorHealth
+    + Lookup
+    + KeyTable
+    + Audit
+    + 'static
 {
 }
 
 impl<
     S: Registry
         + Sessions
+        + Idempotency
         + Connections
         + DueTable
         + ConnectorHealth
@@ -117,6 +133,8 @@ pub(crate) struct World {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) kms: Arc<FakeKeyService>,
     pub(crate) provider: FakeAs,
+    /// Signs in the users of all apps.
+    pub(crate) issuer: Arc<Desk>,
     pub(crate) engine: RefreshEngine,
     pub(crate) publisher: Publisher,
     pub(crate) bus: Arc<RecordingBus>,
@@ -214,10 +232,35 @@ impl World {
             address_rules,
             concurrency: CONCURRENCY,
         };
+        let issuer = {
+            let clock = clock.clone();
+            Arc::new(Desk::of(ISSUER, Arc::new(move || clock.now().millis())))
+        };
+        let tokens = UserTokens::new(
+            Arc::clone(&issuer) as _,
+            Arc::clone(&clock_port),
+            ISSUER.into(),
+            AUDIENCE.into(),
+        );
+        let on_behalf_of = OnBehalfOf::new(Arc::new(tokens), identity().claims);
+        let once = |function| Once {
+            runs: Arc::clone(&store) as _,
+            registry: Arc::clone(&store) as _,
+            answers: Arc::new(AnswerVault::new(
+                STACK.into(),
+                function,
+                Arc::clone(&kms) as _,
+                Arc::clone(&entropy) as _,
+            )),
+            clock: Arc::clone(&clock_port),
+            entropy: Arc::clone(&entropy) as _,
+            identity: identity(),
+        };
         let disconnect = disconnect::State {
             registry: Arc::clone(&store) as _,
             connections: Arc::clone(&store) as _,
             due: Arc::clone(&store) as _,
+            audit: Arc::clone(&store) as _,
             vault: Arc::clone(&vault),
             providers: Arc::clone(&providers) as _,
             publisher: publisher.clone(),
@@ -227,31 +270,38 @@ impl World {
             address_rules,
         };
         let routers = [
-            connector_admin::router(connector_admin::State {
-                registry: Arc::clone(&store) as _,
-                connections: Arc::clone(&store) as _,
-                health: Arc::clone(&store) as _,
-                audit: Arc::clone(&store) as _,
-                documents: Arc::clone(&documents) as _,
-                vault: Arc::clone(&vault),
-                publisher: publisher.clone(),
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-                provider_hosts: limits.hosts,
-            }),
-            oauth_start::router(oauth_start::State {
-                registry: Arc::clone(&store) as _,
-                sessions: Arc::clone(&store) as _,
-                keys: Arc::clone(&kms) as _,
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-            }),
+            connector_admin::router(
+                connector_admin::State {
+                    registry: Arc::clone(&store) as _,
+                    connections: Arc::clone(&store) as _,
+                    health: Arc::clone(&store) as _,
+                    audit: Arc::clone(&store) as _,
+                    documents: Arc::clone(&documents) as _,
+                    vault: Arc::clone(&vault),
+                    publisher: publisher.clone(),
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                    provider_hosts: limits.hosts,
+                },
+                once("connector-admin"),
+            ),
+            oauth_start::router(
+                oauth_start::State {
+                    registry: Arc::clone(&store) as _,
+                    sessions: Arc::clone(&store) as _,
+                    keys: Arc::clone(&kms) as _,
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                },
+                once("oauth-start"),
+                on_behalf_of.clone(),
+            ),
             oauth_callback::router(oauth_callback::State {
                 registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
@@ -260,37 +310,44 @@ impl World {
                 entropy: Arc::clone(&entropy) as _,
                 public_url: API.parse().unwrap(),
             }),
-            oauth_complete::router(oauth_complete::State {
-                registry: Arc::clone(&store) as _,
-                sessions: Arc::clone(&store) as _,
-                connections: Arc::clone(&store) as _,
-                due: Arc::clone(&store) as _,
-                jobs: Arc::clone(&jobs) as _,
-                audit: Arc::clone(&store) as _,
-                keys: Arc::clone(&kms) as _,
-                vault: Arc::clone(&vault),
-                providers: Arc::clone(&providers) as _,
-                id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
-                publisher: publisher.clone(),
-                clock: Arc::clone(&clock_port),
-                entropy: Arc::clone(&entropy) as _,
-                identity: identity(),
-                public_url: API.parse().unwrap(),
-                address_rules,
-            }),
-            connections::router(connections::State {
-                registry: Arc::clone(&store) as _,
-                connections: Arc::clone(&store) as _,
-                audit: Arc::clone(&store) as _,
-                clock: Arc::clone(&clock_port),
-                identity: identity(),
-            }),
-            disconnect::router(disconnect.clone()),
+            oauth_complete::router(
+                oauth_complete::State {
+                    registry: Arc::clone(&store) as _,
+                    sessions: Arc::clone(&store) as _,
+                    connections: Arc::clone(&store) as _,
+                    due: Arc::clone(&store) as _,
+                    jobs: Arc::clone(&jobs) as _,
+                    audit: Arc::clone(&store) as _,
+                    keys: Arc::clone(&kms) as _,
+                    vault: Arc::clone(&vault),
+                    providers: Arc::clone(&providers) as _,
+                    id_tokens: Arc::new(IdTokens::new(documents, Arc::clone(&clock_port))),
+                    publisher: publisher.clone(),
+                    clock: Arc::clone(&clock_port),
+                    entropy: Arc::clone(&entropy) as _,
+                    identity: identity(),
+                    public_url: API.parse().unwrap(),
+                    address_rules,
+                },
+                once("oauth-complete"),
+            ),
+            connections::router(
+                connections::State {
+                    registry: Arc::clone(&store) as _,
+                    connections: Arc::clone(&store) as _,
+                    audit: Arc::clone(&store) as _,
+                    clock: Arc::clone(&clock_port),
+                    identity: identity(),
+                },
+                on_behalf_of.clone(),
+            ),
+            disconnect::router(disconnect.clone(), once("disconnect"), on_behalf_of.clone()),
             token_lookup::router(token_lookup::State {
                 lookup: Arc::clone(&store) as _,
                 audit: Arc::clone(&store) as _,
                 engine: engine.clone(),
                 meter: Arc::new(Mutex::new(Meter::new(limits.caps))),
+                on_behalf_of,
                 bulk_connections: limits.bulk_connections,
             }),
         ];
@@ -307,6 +364,7 @@ impl World {
             provider,
             engine,
             publisher,
+            issuer,
             bus,
             jobs,
             lines,
@@ -343,6 +401,19 @@ impl World {
     /// The API key of an app.
     pub(crate) fn key_of(&self, workspace: &str, app: &str) -> String {
         self.keys.lock().unwrap()[&(workspace.to_owned(), app.to_owned())].clone()
+    }
+
+    /// The JWT of any app's user, as their sign-in brought it.
+    pub(crate) fn jwt_of(&self, [workspace, app, user]: [&str; 3]) -> String {
+        let mint = Mint::new(user)
+            .claim("workspace_id", workspace)
+            .claim("app_id", app);
+        self.issuer.mint(&mint)
+    }
+
+    /// The JWT of a user of `acme`'s `shop`.
+    pub(crate) fn jwt(&self, user: &str) -> String {
+        self.jwt_of(["acme", "shop", user])
     }
 
     /// A whole flow of any app's user. Answers the connection's id.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use shared::domain::ids::SessionId;
 use shared::domain::secret::{Secret, SecretBytes};
-use shared::ports::{Entropy, KeyService, KmsError, SessionField, WrappedRootKey};
+use shared::ports::{AnswerOf, Entropy, KeyService, KmsError, SessionField, WrappedRootKey};
 
 use crate::entropy::SeededEntropy;
 
@@ -86,8 +86,23 @@ impl FakeKeyService {
             .map_err(|_| KmsError::Unrecognised)
     }
 
+    fn generate(&self, context: &str) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        self.call()?;
+        let key = new_key(&self.entropy);
+        let wrapped = self.seal(context, &key);
+        Ok((SecretBytes::new(key.to_vec()), wrapped))
+    }
+
     fn root_context(&self, version: u32) -> String {
         format!("stack={}&purpose=root&version={version}", self.stack)
+    }
+
+    fn answer_context(&self, of: AnswerOf<'_>) -> String {
+        let AnswerOf { function, row } = of;
+        format!(
+            "stack={}&purpose=answer&function={function}&row={row}",
+            self.stack
+        )
     }
 
     fn session_context(&self, session: &SessionId, field: SessionField) -> String {
@@ -108,10 +123,7 @@ fn new_key(entropy: &SeededEntropy) -> [u8; 32] {
 #[async_trait]
 impl KeyService for FakeKeyService {
     async fn generate_root_key(&self, version: u32) -> Result<(SecretBytes, Vec<u8>), KmsError> {
-        self.call()?;
-        let key = new_key(&self.entropy);
-        let wrapped = self.seal(&self.root_context(version), &key);
-        Ok((SecretBytes::new(key.to_vec()), wrapped))
+        self.generate(&self.root_context(version))
     }
 
     async fn open_root_key(&self, key: &WrappedRootKey) -> Result<SecretBytes, KmsError> {
@@ -128,6 +140,22 @@ impl KeyService for FakeKeyService {
         self.call()?;
         let context = self.session_context(session, field);
         Ok(self.seal(&context, plaintext.expose().as_bytes()))
+    }
+
+    async fn generate_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+    ) -> Result<(SecretBytes, Vec<u8>), KmsError> {
+        self.generate(&self.answer_context(of))
+    }
+
+    async fn open_answer_key(
+        &self,
+        of: AnswerOf<'_>,
+        wrapped: &[u8],
+    ) -> Result<SecretBytes, KmsError> {
+        self.call()?;
+        self.open(&self.answer_context(of), wrapped)
     }
 
     async fn open_for_session(

@@ -16,6 +16,7 @@ use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::event::Event;
 use shared::domain::health::{Breaker, Health, Tally};
+use shared::domain::idempotency::{Run, SealedAnswer};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId,
 };
@@ -25,8 +26,8 @@ use shared::domain::session::{AuthorizationSession, Redirected, Returned, Secret
 use shared::domain::time::Timestamp;
 use shared::ports::{
     Audit, ConnectAnswer, ConnectWrite, Connections, ConnectorHealth, Doomed, DueTable, DueWork,
-    EscrowWrite, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows, Page,
-    RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
+    EscrowWrite, Idempotency, KeyTable, LeaseAnswer, LeaseWrite, Lookup, LookupKeys, LookupRows,
+    Page, RefreshedTokens, Registry, Revocation, Sessions, StoreError, WrappedRootKey,
     WrappedWorkspaceKeys,
 };
 use tokio::sync::Notify;
@@ -140,6 +141,14 @@ pass_on! {
 }
 
 pass_on! {
+    Idempotency {}
+    begin(run: &Run) -> Run;
+    take_over(run: &Run, earlier: &Run) -> bool;
+    finish(run: &Run, answer: &SealedAnswer) -> bool;
+    give_up(run: &Run, now: Timestamp) -> ();
+}
+
+pass_on! {
     Connections {}
     connection(key: &ConnectionKey) -> Option<Connection>;
     of_user(workspace: &WorkspaceId, app: &AppId, user: &UserId) -> Vec<Connection>;
@@ -165,6 +174,7 @@ pass_on! {
     settle_revocation(
         key: &ConnectionKey, id: &ConnectionId, outcome: RevocationOutcome, now: Timestamp
     ) -> ();
+    forget(key: &ConnectionKey) -> ();
     record_read(key: &ConnectionKey, readers: &Readers, at: Timestamp) -> ();
 }
 

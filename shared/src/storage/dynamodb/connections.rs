@@ -24,6 +24,7 @@ use crate::domain::connection::{
 use crate::domain::event::Event;
 use crate::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use crate::domain::refresh_protocol::FailedAttempt;
+use crate::domain::scopes::ScopeList;
 use crate::domain::session::Stage;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
@@ -324,6 +325,24 @@ impl Connections for DynamoStore {
         )
         .await
         .map(|_| ())
+    }
+
+    async fn forget(&self, key: &ConnectionKey) -> Result<(), StoreError> {
+        let nothing = ScopeList::default();
+        let change = Expression::new()
+            .one_of(attr::STATUS, &[status::REVOKING, status::DISCONNECTED])
+            .set(attr::REQUESTED_SCOPES, value::scopes(&nothing))
+            .set(attr::GRANTED_SCOPES, value::scopes(&nothing))
+            .remove(&[
+                attr::ACCOUNT_ID,
+                attr::ACCOUNT_LABEL,
+                attr::LAST_READ_AT,
+                attr::READERS,
+            ]);
+        let at = schema::connection(key);
+        self.update(&self.tables.connections, at, change, ReturnValue::None)
+            .await
+            .map(|_| ())
     }
 
     async fn record_read(

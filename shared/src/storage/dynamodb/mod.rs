@@ -9,6 +9,7 @@ mod connections;
 mod due;
 mod expression;
 mod health;
+mod idempotency;
 mod indexes;
 mod keys;
 mod leases;

@@ -8,6 +8,7 @@ pub(super) mod audit;
 pub(super) mod connection;
 pub(super) mod due;
 pub(super) mod health;
+pub(super) mod idempotency;
 pub(super) mod keys;
 pub(super) mod registry;
 pub(super) mod session;

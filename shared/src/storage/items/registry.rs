@@ -78,6 +78,10 @@ pub(in super::super) fn write_api_key(at: Key, key: &ApiKey) -> Row {
             attr::SCOPES,
             value::list(key.scopes.iter().map(|scope| scope.as_str())),
         )
+        .with(
+            attr::ON_BEHALF_OF_ONLY,
+            AttributeValue::Bool(key.on_behalf_of_only),
+        )
         .with(attr::CREATED_AT, value::time(key.created_at))
         .done()
 }
@@ -96,6 +100,7 @@ pub(in super::super) fn read_api_key(row: &Row) -> Result<ApiKey, StoreError> {
         id: item.id(attr::ID)?,
         name: item.text(attr::NAME)?.to_owned(),
         hash: item.hash(attr::HASH)?,
+        on_behalf_of_only: item.maybe_flag(attr::ON_BEHALF_OF_ONLY)?,
         scopes: scopes.unwrap_or_else(KeyScope::all),
         created_at: item.time(attr::CREATED_AT)?,
     })

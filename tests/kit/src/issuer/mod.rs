@@ -11,13 +11,17 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use shared::ports::{DocumentError, Documents};
+use url::Url;
 
 use crate::loopback::{Clock, Port, Serving};
 use key::SigningKey;
@@ -103,12 +107,8 @@ impl Issuer {
     /// Those of binding the address.
     pub async fn bind(address: SocketAddr, clock: Clock) -> io::Result<Self> {
         let port = Port::bind(address).await?;
-        let desk = Arc::new(Desk {
-            url: port.url(),
-            clock,
-            key: SigningKey::generate(),
-            foreign: OnceLock::new(),
-        });
+        let key = Arc::new(SigningKey::generate());
+        let desk = Arc::new(Desk::with(port.url(), clock, key));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/jwks", get(jwks))
@@ -147,16 +147,51 @@ impl fmt::Debug for Issuer {
     }
 }
 
-struct Desk {
+/// Who signs and what they publish, without a network: it is its own [`Documents`].
+pub struct Desk {
     url: String,
     clock: Clock,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     /// Made when first asked for: most tests never do, and a key takes a while.
     foreign: OnceLock<SigningKey>,
+    /// How often a document was asked for.
+    reads: AtomicUsize,
+    away: AtomicBool,
 }
 
 impl Desk {
-    fn mint(&self, mint: &Mint) -> String {
+    /// The issuer `url`, with a key that all of this process share.
+    #[must_use]
+    pub fn of(url: &str, clock: Clock) -> Self {
+        static SHARED: OnceLock<Arc<SigningKey>> = OnceLock::new();
+        let key = SHARED.get_or_init(|| Arc::new(SigningKey::generate()));
+        Self::with(url.to_owned(), clock, Arc::clone(key))
+    }
+
+    fn with(url: String, clock: Clock, key: Arc<SigningKey>) -> Self {
+        Self {
+            url,
+            clock,
+            key,
+            foreign: OnceLock::new(),
+            reads: AtomicUsize::new(0),
+            away: AtomicBool::new(false),
+        }
+    }
+
+    /// How many documents were read.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Answers no more, or again.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Signs a token.
+    #[must_use]
+    pub fn mint(&self, mint: &Mint) -> String {
         let now = (self.clock)().div_euclid(1000);
         let expiry = now + mint.ttl;
         let mut claims = json!({
@@ -181,17 +216,38 @@ impl Desk {
     fn jwks(&self) -> Value {
         json!({ "keys": [self.key.public()] })
     }
+
+    /// OpenID Connect Discovery section 3, without an authorization endpoint: nobody signs in
+    /// here.
+    fn metadata(&self) -> Value {
+        json!({
+            "issuer": self.url,
+            "jwks_uri": format!("{}/jwks", self.url),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        })
+    }
 }
 
-/// OpenID Connect Discovery section 3, without an authorization endpoint: nobody signs in here.
+#[async_trait]
+impl Documents for Desk {
+    async fn read(&self, url: &Url) -> Result<Vec<u8>, DocumentError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return Err(DocumentError::NoAnswer);
+        }
+        let document = match url.as_str().strip_prefix(&self.url) {
+            Some("/.well-known/openid-configuration") => self.metadata(),
+            Some("/jwks") => self.jwks(),
+            _ => return Err(DocumentError::Status(404)),
+        };
+        Ok(document.to_string().into_bytes())
+    }
+}
+
 async fn discovery(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    Json(json!({
-        "issuer": desk.url,
-        "jwks_uri": format!("{}/jwks", desk.url),
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-    }))
+    Json(desk.metadata())
 }
 
 async fn jwks(State(desk): State<Arc<Desk>>) -> Json<Value> {

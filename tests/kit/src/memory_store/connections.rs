@@ -8,6 +8,7 @@ use shared::domain::connection::{
 use shared::domain::event::Event;
 use shared::domain::ids::{AppId, AttemptId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use shared::domain::refresh_protocol::{FailedAttempt, is_lease_over, may_lease, may_store};
+use shared::domain::scopes::ScopeList;
 use shared::domain::session::Stage;
 use shared::domain::time::Timestamp;
 use shared::ports::{
@@ -335,6 +336,19 @@ impl Connections for MemoryStore {
                 outcome,
                 since: now,
             };
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, key: &ConnectionKey) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let kept = state.connections.get_mut(key);
+        if let Some(kept) = kept.filter(|kept| kept.connection.status.is_gone()) {
+            kept.readers.clear();
+            kept.connection.account = None;
+            kept.connection.requested_scopes = ScopeList::default();
+            kept.connection.granted_scopes = ScopeList::default();
+            kept.connection.last_read_at = None;
         }
         Ok(())
     }

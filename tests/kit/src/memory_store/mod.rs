@@ -8,6 +8,7 @@ mod audit;
 mod connections;
 mod due;
 mod health;
+mod idempotency;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use shared::domain::connection::{Connection, ConnectionKey, Readers};
 use shared::domain::connector::Connector;
 use shared::domain::event::Event;
 use shared::domain::health::Health;
+use shared::domain::idempotency::{RequestKey, Run};
 use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectorId, EventId, SessionId, WorkspaceId,
 };
@@ -47,6 +49,7 @@ struct State {
     /// Whose the ids of connectors are, for good.
     reserved: BTreeMap<ConnectorId, WorkspaceId>,
     sessions: BTreeMap<SessionId, AuthorizationSession>,
+    runs: BTreeMap<RequestKey, Run>,
     connections: BTreeMap<ConnectionKey, Kept>,
     refreshes: BTreeMap<DueWork, ConnectionKey>,
     revocations: BTreeMap<DueWork, Revocation>,
