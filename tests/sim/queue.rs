@@ -16,11 +16,15 @@ use super::world::World;
 /// How long a queue waits for the end of a delivery before the next (the template's
 /// `VisibilityTimeout`).
 const VISIBILITY: u64 = 90_000;
+/// The same of tokens in escrow.
+const VISIBILITY_OF_ESCROW: u64 = 17_000;
 /// How often a job is delivered at most, but for tokens in escrow (the template's
 /// `maxReceiveCount`).
 const RECEIVES: u32 = 5;
-/// The same of tokens in escrow; a story is over before.
+/// The same of tokens in escrow, which are delivered for a fortnight; a story is over before.
 const RECEIVES_OF_ESCROW: u32 = 1_000;
+/// How late a queue's poller may be.
+const POLL: u64 = 3_000;
 
 /// The port of a process.
 pub(super) struct Queue {
@@ -79,11 +83,12 @@ impl Queue {
 /// Delivers one copy of a job until it is done.
 async fn deliver(world: &World, processes: &Weak<Vec<Process>>, job: &Job, late: u64) {
     world.sim.sleep(late).await;
-    let receives = match job {
-        Job::RefreshShard { .. } | Job::RetryRefresh { .. } => RECEIVES,
-        Job::StoreTokens(_) | Job::StoreConnection(_) => RECEIVES_OF_ESCROW,
+    let (receives, visibility) = match job {
+        Job::RefreshShard { .. } | Job::RetryRefresh { .. } => (RECEIVES, VISIBILITY),
+        Job::StoreTokens(_) | Job::StoreConnection(_) => (RECEIVES_OF_ESCROW, VISIBILITY_OF_ESCROW),
     };
     for _ in 0..receives {
+        let received = world.sim.now();
         let Some(processes) = processes.upgrade() else {
             return;
         };
@@ -96,7 +101,8 @@ async fn deliver(world: &World, processes: &Weak<Vec<Process>>, job: &Job, late:
             return;
         }
         world.sim.tell(|| format!("{} was not done", name(job)));
-        world.sim.sleep(VISIBILITY).await;
+        let again = received + visibility + world.sim.below(POLL);
+        world.sim.sleep(again.saturating_sub(world.sim.now())).await;
     }
 }
 

@@ -6,7 +6,7 @@ use super::queued::{JobNotDone, Offer};
 use crate::domain::app::AccountChange;
 use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::event::Change;
-use crate::domain::job::{EscrowedGrant, Job};
+use crate::domain::job::EscrowedGrant;
 use crate::events::connection_event;
 use crate::ports::{ConnectAnswer, ConnectWrite, Revocation, StoreError};
 
@@ -14,10 +14,9 @@ impl RefreshEngine {
     /// Connects what was left in escrow, if its flow still waits for it; revokes it otherwise.
     ///
     /// # Errors
-    /// When neither table nor bus takes it: the queue keeps it.
+    /// When it does not get in within a few seconds: the queue delivers it again.
     pub async fn store_connected(&self, grant: &EscrowedGrant) -> Result<(), JobNotDone> {
-        let job = Job::StoreConnection(Box::new(grant.clone()));
-        self.deliver(job, || self.offer_connected(grant)).await
+        self.deliver(|| self.offer_connected(grant)).await
     }
 
     async fn offer_connected(&self, grant: &EscrowedGrant) -> Result<Offer, StoreError> {

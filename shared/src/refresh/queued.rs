@@ -10,7 +10,7 @@ use super::{RefreshEngine, START_WINDOW};
 use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, LEASE, Lease};
 use crate::domain::ids::ConnectionId;
-use crate::domain::job::{EscrowedTokens, Job};
+use crate::domain::job::EscrowedTokens;
 use crate::ports::{EscrowWrite, LeaseAnswer, LeaseWrite, RefreshedTokens, StoreError};
 
 /// How long one delivery of escrowed tokens is offered to the table. The function is stopped
@@ -71,19 +71,18 @@ impl RefreshEngine {
     }
 
     /// Stores tokens out of escrow, if the generation they replace still stands (H-69), and only
-    /// while no other attempt may be asking the provider. What does not get in within a few
-    /// seconds is handed over again, so that a table that comes back, or a lease that ends, finds
-    /// them waiting, ahead of the next attempt with the old token.
+    /// while no other attempt may be asking the provider.
     ///
     /// # Errors
-    /// When neither table nor bus takes them: the queue keeps them.
+    /// When they do not get in within a few seconds: the queue delivers them again.
     pub async fn store_escrowed(&self, tokens: &EscrowedTokens) -> Result<(), JobNotDone> {
-        let job = Job::StoreTokens(Box::new(tokens.clone()));
-        self.deliver(job, || self.offer(tokens)).await
+        self.deliver(|| self.offer(tokens)).await
     }
 
-    /// Offers what a job is about for a few seconds, and hands the job over again after that.
-    pub(super) async fn deliver<F>(&self, job: Job, offer: impl Fn() -> F) -> Result<(), JobNotDone>
+    /// Offers what a job is about for a few seconds. After that it is for the queue to deliver it
+    /// again, soon enough for an attempt that waits for it. To hand it over anew would make two of
+    /// a job that comes twice, and again two of each, for as long as the table is away.
+    pub(super) async fn deliver<F>(&self, offer: impl Fn() -> F) -> Result<(), JobNotDone>
     where
         F: Future<Output = Result<Offer, StoreError>>,
     {
@@ -99,7 +98,7 @@ impl RefreshEngine {
                 Err(error @ StoreError::Unavailable(_)) => error,
             };
             if self.clock.monotonic().saturating_sub(started) + pause >= DELIVERY_BUDGET {
-                return self.jobs.enqueue(&[job]).await.map_err(|_| error.into());
+                return Err(error.into());
             }
             let jitter = 0.5 + random_fraction(&*self.entropy) / 2.0;
             self.clock.sleep(pause.mul_f64(jitter)).await;

@@ -24,7 +24,7 @@ use shared::domain::ids::AttemptId;
 use shared::domain::job::Job;
 use shared::domain::refresh_protocol::RETRY_DELAY;
 use shared::domain::token::Validity;
-use shared::ports::{Clock as _, LeaseWrite, RefreshedTokens};
+use shared::ports::{Clock as _, JobQueue as _, LeaseWrite, RefreshedTokens};
 use shared::refresh::{FreshTokens, NotFresh, RefreshEngine};
 use testkit::clock::ManualClock;
 use testkit::fake_as::{Behaviour, GrantState, Rotation, When};
@@ -216,7 +216,10 @@ impl Story {
                 Job::StoreTokens(tokens) => engine.store_escrowed(tokens).await,
                 other => panic!("{other:?}"),
             };
-            done.unwrap();
+            // What was not done the queue delivers again.
+            if done.is_err() {
+                self.world.jobs.enqueue(&[job]).await.unwrap();
+            }
         }
     }
 

@@ -132,7 +132,7 @@ async fn h69_escrow_waits_until_nobody_else_can_be_asking_the_provider() {
         let Ok(LeaseAnswer::Granted(lease)) = taken.await else {
             panic!("the lease is free");
         };
-        // Not stored, but handed over again; and a clock that is ahead does not change that.
+        // Not stored, but kept in the queue; and a clock that is ahead does not change that.
         story.deliver().await;
         story.world.clock.set(now.after(2 * LEASE));
         story.world.clock.distrust(true);
