@@ -3,8 +3,10 @@
 //! The files are merged. Then each operation is completed by what its `x-caller` and `x-problems`
 //! stand for, so that a file names each refusal once and the document describes every answer:
 //!
-//! - `x-caller` (`admin`, `user`, `app`, `browser`, `anybody`): the credential, and the refusals of
-//!   whoever has none or a wrong one;
+//! - `x-caller` (`admin`, `user`, `app`, `exchange`, `browser`, `anybody`): the credential, and the
+//!   refusals of whoever has none or a wrong one;
+//! - any method but GET of an admin, user or app: the `Idempotency-Key` and its refusals, unless
+//!   `x-changes` is false;
 //! - `x-problems`: a response for each status, with the codes it can have and an example of each;
 //! - `x-pages`: a page for people under each of these statuses;
 //! - everywhere: what a function or the gateway answers when something is wrong with itself.
@@ -36,8 +38,8 @@ fn main() {
     document["components"]["schemas"]["Problem"] =
         problem(&problems.keys().copied().collect::<Vec<_>>());
     for path in values_mut(&mut document["paths"]) {
-        for (_, operation) in members_mut(path).filter(|(name, _)| METHODS.contains(name)) {
-            complete(operation, &problems);
+        for (method, operation) in members_mut(path).filter(|(name, _)| METHODS.contains(name)) {
+            complete(method, operation, &problems);
         }
     }
     let out = Path::new(&env::var_os("OUT_DIR").expect("Cargo sets it")).join("openapi.json");
@@ -73,7 +75,7 @@ fn merge(document: &mut Value, part: Value, file: &Path) {
     }
 }
 
-fn complete(operation: &mut Value, problems: &BTreeMap<&str, &Value>) {
+fn complete(method: &str, operation: &mut Value, problems: &BTreeMap<&str, &Value>) {
     let caller = operation["x-caller"].as_str().expect("x-caller").to_owned();
     let mut codes: Vec<String> = strings(operation, "x-problems");
     let pages: Vec<u64> = operation["x-pages"]
@@ -91,29 +93,47 @@ fn complete(operation: &mut Value, problems: &BTreeMap<&str, &Value>) {
         ],
         "app" => &[
             "unauthenticated",
+            "forbidden",
             "insufficient_scope",
+            "invalid_request",
+            "on_behalf_of_required",
             "internal",
             "temporarily_unavailable",
         ],
-        "browser" | "anybody" => &[],
+        "exchange" | "browser" | "anybody" => &[],
         other => panic!("unknown caller {other}"),
     };
     codes.extend(by_caller.iter().map(|code| (*code).to_owned()));
-    if caller != "browser" && operation.get("requestBody").is_some() {
+    let has_problems = !by_caller.is_empty();
+    if caller == "app" {
+        add_parameter(operation, "on_behalf_of");
+    }
+    if has_problems && method != "get" && operation["x-changes"] != false {
+        add_parameter(operation, "idempotency_key");
+        let refusals = [
+            "idempotency_in_progress",
+            "idempotency_key_reused",
+            "kms_unavailable",
+        ];
+        codes.extend(refusals.map(str::to_owned));
+    }
+    if has_problems && operation.get("requestBody").is_some() {
         codes.extend(["invalid_request".to_owned(), "payload_too_large".to_owned()]);
     }
-    if operation.get("parameters").is_some_and(has_query) && caller != "browser" {
+    if has_problems && operation.get("parameters").is_some_and(has_query) {
         codes.push("invalid_request".to_owned());
     }
     operation["security"] = match caller.as_str() {
         "admin" | "user" => json!([{"jwt": []}]),
         "app" => json!([{"api_key": []}]),
+        "exchange" => json!([{"api_key": []}, {"client": []}]),
         "browser" => json!([{}, {"flow_cookie": []}]),
         _ => json!([]),
     };
     let members = operation.as_object_mut().expect("an operation");
     members.remove("x-problems");
     members.remove("x-pages");
+    members.remove("x-changes");
     let responses = &mut operation["responses"];
     for (status, codes) in by_status(&codes, problems) {
         responses[status.to_string()] = refusal(&codes, problems);
@@ -130,12 +150,24 @@ fn complete(operation: &mut Value, problems: &BTreeMap<&str, &Value>) {
     }
     for status in by_gateway {
         let response = &mut responses[status.to_string()];
+        if response.get("$ref").is_some() {
+            // Says itself what the gateway says too.
+            continue;
+        }
         if response.is_null() {
             *response = json!({"description": "The gateway's own refusal.", "content": {}});
         }
         response["content"]["application/json"] =
             json!({"schema": {"$ref": "#/components/schemas/GatewayMessage"}});
     }
+}
+
+fn add_parameter(operation: &mut Value, name: &str) {
+    if operation["parameters"].is_null() {
+        operation["parameters"] = json!([]);
+    }
+    let parameters = operation["parameters"].as_array_mut().expect("a list");
+    parameters.push(json!({"$ref": format!("#/components/parameters/{name}")}));
 }
 
 /// Whether something beside ids in the path can be wrong. Shared parameters of paths are ids.

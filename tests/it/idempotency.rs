@@ -20,7 +20,8 @@ use crate::template::Template;
 use crate::world::{Answer, Call, World};
 
 /// Routes that change nothing, whatever their method, and those that a browser walks.
-const WITHOUT: [&str; 4] = [
+const WITHOUT: [&str; 5] = [
+    "POST /v1/connectors/{connector_id}/scope-plan",
     "POST /v1/tokens",
     "POST /v1/oauth/token",
     "POST /oauth/callback/{connector_id}",
@@ -68,6 +69,11 @@ async fn h85_every_route_that_changes_something_repeats_its_answer() {
             "POST /v1/connectors" => {
                 let body = scene.world.connector_body(&["read"]);
                 Call::post("/v1/connectors").admin_of("acme").json(&body)
+            }
+            "POST /v1/connectors/{connector_id}/connect/complete" => {
+                let body = json!({"code": "no code of ours"});
+                let path = format!("/v1/connectors/{}/connect/complete", scene.own.shared);
+                Call::post(&path).admin_of("acme").json(&body)
             }
             "POST /v1/me/connections/complete" => {
                 let body = json!({"code": "no code of ours"});

@@ -39,7 +39,7 @@ async fn the_token_is_of_the_user_whose_jwt_rides_along() {
         assert_eq!(found.text("access_token"), named);
     }
     let nobody = send(&world, asks(&connector)).await;
-    nobody.expect_problem(404, "not_connected");
+    nobody.expect_problem(409, "kind_mismatch");
 }
 
 #[tokio::test]

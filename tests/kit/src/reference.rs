@@ -43,6 +43,7 @@ fn write_operation(
         "admin" => "an admin's JWT",
         "user" => "a user's JWT",
         "app" => "an app's API key",
+        "exchange" => "an app's API key, as an OAuth client",
         "browser" => "a browser in a flow",
         _ => "nobody has to say who they are",
     };
