@@ -118,7 +118,7 @@ impl Wanted {
             config: BTreeMap::new(),
             allowed_apps: body.allowed_apps.map(input::allowed_apps).transpose()?,
             status: ConnectorStatus::Enabled,
-            generation: 1,
+            generation: Connector::first_generation(now),
             version: 1,
             created_at: now,
             updated_at: now,

@@ -43,8 +43,8 @@ pub struct Connector {
     pub allowed_apps: Option<Vec<AppId>>,
     /// Whether it is in use or going away.
     pub status: ConnectorStatus,
-    /// Counts changes of endpoint or client. A grant of an earlier generation is never sent to
-    /// the endpoints of a later one (H-38).
+    /// Grows with each change of endpoint or client, see [`Connector::first_generation`]. A grant
+    /// of an earlier generation is never sent to the endpoints of a later one (H-38).
     pub generation: u64,
     /// Counts changes of any kind; the ETag.
     pub version: u64,
@@ -55,6 +55,12 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// The generation of a connector that is made now: above every one that another connector of
+    /// the same id had, whose tokens may still come out of escrow.
+    pub fn first_generation(now: Timestamp) -> u64 {
+        now.millis().unsigned_abs()
+    }
+
     /// The connector's own redirect URI (H-06), to be registered at the provider.
     pub fn redirect_uri(&self, public_url: &Url) -> Url {
         let path = format!("/oauth/callback/{}", self.id);

@@ -117,6 +117,22 @@ async fn h06_a01_an_id_is_its_workspaces_for_good() {
     assert_eq!(theirs.body, json!({"items": []}));
 }
 
+/// Nothing of what one connector was granted comes to another one that has its id now.
+#[tokio::test]
+async fn h38_a_connector_under_an_id_that_is_used_again_is_another_one() {
+    let world = World::start().await;
+    let mut body = world.connector_body(&["read"]);
+    put(&world, "acme", "files", &body).await.expect_status(201);
+    let code = world.authorize("alice", "alice", "files").await;
+    delete(&world, "acme", "files").await;
+    body["client_id"] = json!("another");
+    put(&world, "acme", "files", &body).await.expect_status(201);
+    let asked = world.provider.requests().len();
+    let late = world.complete("alice", &code).await;
+    late.expect_problem(409, "conflict");
+    assert_eq!(world.provider.requests().len(), asked);
+}
+
 #[tokio::test]
 async fn what_cannot_be_an_id_is_named_and_a_post_has_its_secret() {
     let world = World::start().await;

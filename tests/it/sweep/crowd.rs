@@ -37,7 +37,7 @@ pub(crate) async fn connect(
     for n in 0..count {
         let key = key(workspace, connector, n);
         let connection = connection(world, key, due_in).await;
-        let session = session(world, &connection.key).await;
+        let session = session(world, &connection).await;
         let now = world.clock.now();
         let event = connection_event(&*world.engine.entropy, &connection, Change::Connected, now);
         let write = ConnectWrite {
@@ -74,13 +74,18 @@ pub(crate) async fn connection(world: &World, key: ConnectionKey, due_in: Durati
     };
     let keys = world.engine.vault.keys(&key.workspace).await.unwrap();
     let scopes = ScopeList::parse(["read"]).unwrap();
+    let connector = world
+        .engine
+        .registry
+        .connector(&key.workspace, &key.connector);
+    let connector = connector.await.unwrap().unwrap();
     Connection {
         sealed: Some(keys.seal_tokens(entropy, &id, 1, &tokens)),
         key,
         id,
         status: ConnectionStatus::Active,
         generation: 1,
-        connector_generation: 1,
+        connector_generation: connector.generation,
         validity: Validity {
             issued_at: now,
             expires_at: Some(now.after(Duration::from_secs(3600))),
@@ -103,7 +108,8 @@ pub(crate) async fn connection(world: &World, key: ConnectionKey, due_in: Durati
     }
 }
 
-async fn session(world: &World, key: &ConnectionKey) -> SessionId {
+async fn session(world: &World, of: &Connection) -> SessionId {
+    let key = &of.key;
     let now = world.clock.now();
     let id = SessionId::parse(random_id(&*world.engine.entropy)).unwrap();
     let session = AuthorizationSession {
@@ -113,7 +119,7 @@ async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         starter: Starter::User(key.subject.user().unwrap().clone()),
         connector: key.connector.clone(),
         alias: None,
-        connector_generation: 1,
+        connector_generation: of.connector_generation,
         issuer: None,
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
