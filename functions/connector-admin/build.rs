@@ -9,6 +9,7 @@
 //!   `x-changes` is false;
 //! - `x-problems`: a response for each status, with the codes it can have and an example of each;
 //! - `x-pages`: a page for people under each of these statuses;
+//! - `x-events`: a webhook each (OpenAPI 3.1), with what every event says;
 //! - everywhere: what a function or the gateway answers when something is wrong with itself.
 
 use std::collections::BTreeMap;
@@ -41,6 +42,14 @@ fn main() {
         for (method, operation) in members_mut(path).filter(|(name, _)| METHODS.contains(name)) {
             complete(method, operation, &problems);
         }
+    }
+    let events = document["x-events"].take();
+    document
+        .as_object_mut()
+        .expect("an object")
+        .remove("x-events");
+    for (name, event) in members(&events) {
+        document["webhooks"][name] = webhook(name, event);
     }
     let out = Path::new(&env::var_os("OUT_DIR").expect("Cargo sets it")).join("openapi.json");
     fs::write(out, document.to_string()).expect("OUT_DIR is ours");
@@ -280,6 +289,61 @@ fn problem(codes: &[&str]) -> Value {
         }
     }
     json!({"type": "object", "required": required, "properties": properties})
+}
+
+/// How an event is described: as a webhook would bring it, the `detail` of EventBridge's event.
+fn webhook(name: &str, event: &Value) -> Value {
+    let mut properties = json!({
+        "id": {"$ref": "#/components/schemas/EventId"},
+        "version": {"const": 1, "description": "Of this description. It grows when a member changes its meaning."},
+        "type": {"const": name},
+        "time": {"$ref": "#/components/schemas/Time"},
+        "workspace_id": {"$ref": "#/components/schemas/Id"},
+        "actor": {"$ref": "#/components/schemas/Actor"},
+        "request_id": {"type": "string", "description": "Of the request that changed it; in its log line too."},
+    });
+    let mut example = json!({
+        "id": "Q2hhbmdlLW9uZQ",
+        "version": 1,
+        "type": name,
+        "time": "2026-11-23T09:30:00Z",
+        "workspace_id": "acme",
+        "actor": {"kind": "system"},
+    });
+    if event["connector"] != false {
+        properties["connector_id"] = json!({"$ref": "#/components/schemas/Id"});
+        example["connector_id"] = json!("Gm9sQd1mVxkq3yYhA0b2Zw");
+    }
+    if event["connection"] == true {
+        properties["connection_id"] = json!({"$ref": "#/components/schemas/Id"});
+        properties["app_id"] = json!({"$ref": "#/components/schemas/Id"});
+        properties["subject"] = json!({"$ref": "#/components/schemas/ConnectorKind"});
+        example["connection_id"] = json!("Yp0c3VjaCBhbiBpZA");
+        example["app_id"] = json!("shop");
+        example["subject"] = json!("user");
+    }
+    for (member, schema) in event.get("members").into_iter().flat_map(members) {
+        properties[member] = schema.clone();
+        example[member] = event["example"][member].clone();
+    }
+    // Those of a user's own account alone, and what not every change has.
+    let mut required: Vec<_> = members(&properties)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    required.retain(|name| name != "request_id");
+    if event["connection"] == true {
+        properties["user_id"] = json!({"$ref": "#/components/schemas/UserId"});
+        properties["alias"] = json!({"$ref": "#/components/schemas/Alias"});
+        example["user_id"] = json!("auth0|5f7c8");
+    }
+    json!({"post": {
+        "summary": event["summary"],
+        "requestBody": {"content": {"application/json": {
+            "schema": {"type": "object", "required": required, "properties": properties},
+            "example": example,
+        }}},
+        "responses": {"2XX": {"description": "Taken."}},
+    }})
 }
 
 fn strings(value: &Value, name: &str) -> Vec<String> {

@@ -77,6 +77,25 @@ fn every_action_of_the_audit_is_in_the_document() {
     assert_eq!(*schema, json!(actions));
 }
 
+/// Every event that a story publishes is compared with what is said of it, in `world/contract.rs`.
+#[test]
+fn every_type_of_event_is_described_with_an_example() {
+    let code = read("shared/src/domain/event.rs");
+    let types: BTreeSet<_> = code
+        .split("#[serde(rename = \"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    let webhooks = CONTRACT.at("/webhooks").unwrap().as_object().unwrap();
+    assert_eq!(types, webhooks.keys().map(String::as_str).collect());
+    for webhook in webhooks.values() {
+        let described = &webhook["post"]["requestBody"]["content"]["application/json"];
+        CONTRACT
+            .fits(&described["schema"], &described["example"])
+            .unwrap();
+    }
+}
+
 #[test]
 fn every_example_of_a_schema_fits_it() {
     let schemas = CONTRACT

@@ -19,6 +19,9 @@ use super::time::Timestamp;
 pub struct Event {
     /// The same for every delivery of the same change.
     pub id: EventId,
+    /// Of what the OpenAPI document says of events, see [`Event::VERSION`].
+    #[serde(default = "first_version")]
+    pub version: u32,
     /// When the change was made.
     pub time: Timestamp,
     /// Where it was made.
@@ -34,7 +37,16 @@ pub struct Event {
     pub change: Change,
 }
 
+/// That of events which an older version wrote.
+fn first_version() -> u32 {
+    1
+}
+
 impl Event {
+    /// The version of the events that are written now. It grows when a member changes its meaning;
+    /// a new member is no new version.
+    pub const VERSION: u32 = 1;
+
     /// The same, caused by somebody.
     #[must_use]
     pub fn by(mut self, origin: &Origin) -> Self {
@@ -194,6 +206,7 @@ mod tests {
     fn an_event_names_its_type_and_its_subject_flat() {
         let event = Event {
             id: EventId::parse("e1").unwrap(),
+            version: Event::VERSION,
             time: Timestamp::from_millis(0),
             workspace_id: WorkspaceId::parse("w1").unwrap(),
             connector_id: Some(ConnectorId::parse("c1").unwrap()),
@@ -215,7 +228,7 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!({
-                "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+                "id": "e1", "version": 1, "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
                 "connector_id": "c1", "type": "connection.reconnect_required",
                 "connection_id": "k1", "app_id": "a1", "subject": "user", "user_id": "u1",
                 "reason": "grant_revoked", "actor": {"kind": "user", "id": "u1"},
@@ -263,6 +276,7 @@ mod tests {
     fn a21_a_bulk_read_names_the_key_and_no_connector() {
         let event = Event {
             id: EventId::parse("e1").unwrap(),
+            version: Event::VERSION,
             time: Timestamp::from_millis(0),
             workspace_id: WorkspaceId::parse("w1").unwrap(),
             connector_id: None,
@@ -275,7 +289,7 @@ mod tests {
         };
         let json = serde_json::to_value(&event).unwrap();
         let expected = serde_json::json!({
-            "id": "e1", "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
+            "id": "e1", "version": 1, "time": "1970-01-01T00:00:00Z", "workspace_id": "w1",
             "type": "credential.bulk_read", "app_id": "a1", "key_id": "k1", "connections": 501,
             "actor": {"kind": "system"},
         });

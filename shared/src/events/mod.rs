@@ -84,6 +84,7 @@ pub fn connector_event(
     now: Timestamp,
 ) -> Event {
     Event {
+        version: Event::VERSION,
         id: event_id(entropy),
         time: now,
         workspace_id: connector.workspace.clone(),
@@ -107,6 +108,7 @@ pub fn connection_event(
         alias: connection.key.alias.clone(),
     };
     Event {
+        version: Event::VERSION,
         id: event_id(entropy),
         time: now,
         workspace_id: connection.key.workspace.clone(),
@@ -119,6 +121,7 @@ pub fn connection_event(
 /// That an app is gone, of Grantry's own accord; see [`Event::by`].
 pub fn app_deleted(entropy: &dyn Entropy, app: &App, now: Timestamp) -> Event {
     Event {
+        version: Event::VERSION,
         id: event_id(entropy),
         time: now,
         workspace_id: app.workspace.clone(),
@@ -138,6 +141,7 @@ pub fn credential_event(
     now: Timestamp,
 ) -> Event {
     Event {
+        version: Event::VERSION,
         id: event_id(entropy),
         time: now,
         workspace_id: workspace.clone(),

@@ -203,6 +203,7 @@ async fn crowd(world: &World, like: &Connection, count: usize) {
             alias: None,
         };
         let event = Event {
+            version: Event::VERSION,
             id: EventId::parse(format!("e{n}")).unwrap(),
             time: world.engine.clock.now(),
             workspace_id: connection.key.workspace.clone(),

@@ -133,6 +133,7 @@ pub(super) fn connector(id: &str) -> Connector {
 /// An event about nothing in particular.
 pub(super) fn event(id: &str, time: Timestamp) -> Event {
     Event {
+        version: Event::VERSION,
         id: EventId::parse(id).unwrap(),
         time,
         workspace_id: workspace(),

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use shared::domain::event::Event;
 use testkit::contract::{Answered, Contract};
 
 use super::http::Answer;
@@ -25,5 +26,16 @@ pub(super) fn check(method: &str, path: &str, answer: &Answer) {
     };
     if let Err(wrong) = CONTRACT.check(&answered) {
         panic!("docs/openapi: {wrong}");
+    }
+}
+
+/// Fails when the document does not describe the event.
+pub(super) fn check_event(event: &Event) {
+    let name = event.change.detail_type();
+    let described = &CONTRACT.at("/webhooks").expect("events")[name]["post"];
+    let schema = &described["requestBody"]["content"]["application/json"]["schema"];
+    let event = serde_json::to_value(event).expect("an event serializes");
+    if let Err(wrong) = CONTRACT.fits(schema, &event) {
+        panic!("docs/openapi/events.yaml: {name}: {wrong}");
     }
 }

@@ -685,6 +685,7 @@ impl EventSink for RecordingBus {
         if *self.down.lock().unwrap() {
             return Vec::new();
         }
+        events.iter().for_each(contract::check_event);
         self.taken.lock().unwrap().extend_from_slice(events);
         events.iter().map(|event| event.id.clone()).collect()
     }

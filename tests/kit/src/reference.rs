@@ -22,6 +22,7 @@ pub fn reference(contract: &Contract) -> String {
             }
         }
     }
+    write_events(&mut page, contract);
     write_schemas(&mut page, contract);
     write_problems(&mut page, contract);
     page
@@ -107,6 +108,24 @@ fn codes(schema: &Value) -> String {
         .map(|code| format!("`{}`", text(Some(code))))
         .collect();
     codes.join(", ")
+}
+
+fn write_events(page: &mut String, contract: &Contract) {
+    page.push_str(
+        "\n## Events\n\nPublished on the stack's EventBridge bus with the source `grantry` and the event's \
+         `type` as its detail type, at least once: receivers de-duplicate by `id`.\n",
+    );
+    for (name, webhook) in object(contract.at("/webhooks")) {
+        let described = &webhook["post"];
+        let _ = write!(
+            page,
+            "\n### {name}\n\n{}.\n",
+            text(described.get("summary"))
+        );
+        let body = &described["requestBody"]["content"]["application/json"];
+        write_members(page, &body["schema"]);
+        write_example(page, &body["example"]);
+    }
 }
 
 fn write_schemas(page: &mut String, contract: &Contract) {
