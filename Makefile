@@ -43,8 +43,8 @@ test: ## Runs every check and every test, end to end too
 quick: ## Runs the tests that need no stack
 	@cargo test --locked -p shared -p grantry-tests --lib --test it --test sim
 
-sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000
-	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- --nocapture --test-threads=1
+sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000 ONLY=i6_
+	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- $(ONLY) --nocapture --test-threads=1
 
 fuzz: MINUTES = 10
 fuzz: ## Fuzzes what strangers send, with nightly Rust (docs/SECURITY.md): MINUTES=10 TARGET=envelope
