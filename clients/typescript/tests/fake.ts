@@ -5,6 +5,8 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import type { TestContext } from "node:test";
 
+import "./globals.js";
+
 /** A request as it arrived. */
 export interface Seen {
   method: string;
