@@ -1,5 +1,6 @@
-# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make, and some
-# of them what README.md names there; everything else is installed, pinned, into .local and target inside the checkout.
+# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make, and
+# `make test` a few programs more (README.md); everything else is installed, pinned, into .local and
+# target inside the checkout.
 
 # Ports of the local stack: `make up AWS_PORT=5566`.
 AWS_PORT ?= 4566
