@@ -27,6 +27,7 @@ function described() {
 
 interface App {
   completion?: "app" | "screen";
+  return_urls?: string[];
 }
 
 /** A workspace with an app, an API key of it and an OAuth client at the provider. */
