@@ -1,5 +1,6 @@
 // A scripted API for what the real one does not do on demand.
 
+import assert from "node:assert/strict";
 import { type IncomingMessage, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
@@ -61,3 +62,10 @@ export const TOKEN = {
   scopes: ["read"],
   connection_config: { instance_host: "acme.example" },
 };
+
+/** Waits for something that happens without this test, for five seconds at most. */
+export async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (const begun = Date.now(); !isSo(); await new Promise(setImmediate)) {
+    assert(Date.now() - begun < 5_000, what);
+  }
+}

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { createClient } from "@grantry/client/browser";
 import { GrantryError, createServerClient } from "@grantry/client/server";
 
-import { TOKEN, fakeApi, problem } from "./fake.js";
+import { TOKEN, fakeApi, problem, until } from "./fake.js";
 
 const ALICE = { connectorId: "files", userId: "alice" };
 const SOON = { "retry-after": "0" };
@@ -46,9 +46,9 @@ test("equal look-ups at the same time share a request, and the next one asks ane
   const server = createServerClient({ ...api, apiKey: "k" });
   const first = server.getToken(ALICE);
   const second = server.getToken({ userId: "alice", connectorId: "files" });
-  while (api.seen.length < 1) await new Promise(setImmediate);
+  await until("the first request arrived", () => api.seen.length === 1);
   const other = server.getToken({ ...ALICE, userId: "bob" });
-  while (api.seen.length < 2) await new Promise(setImmediate);
+  await until("the other request arrived", () => api.seen.length === 2);
   answer();
   assert.equal((await first).accessToken, "at-1");
   assert.equal((await second).accessToken, "at-1");

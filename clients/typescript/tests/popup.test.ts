@@ -4,7 +4,7 @@ import { type TestContext, test } from "node:test";
 
 import { type Connected, GrantryError, type PageWindow, createClient } from "@grantry/client/browser";
 
-import { type Scripted, fakeApi, problem } from "./fake.js";
+import { type Scripted, fakeApi, problem, until } from "./fake.js";
 
 const APP = "https://shop.example";
 const GRANTRY = "https://connect.example";
@@ -58,8 +58,8 @@ class FakeWindow {
     for (const look of this.looks) look();
   }
   /** The flow has begun, and the popup is on its way. */
-  async away() {
-    while (this.visited.length === 0) await new Promise(setImmediate);
+  away() {
+    return until("the popup was sent away", () => this.visited.length > 0);
   }
 }
 
@@ -123,6 +123,7 @@ test("a popup that stays closed has ended the flow for this page", async (contex
   window.look();
   window.popup.closed = true;
   window.look();
+  await new Promise(setImmediate);
   assert.equal(window.listeners.size, 1);
   window.look();
   assert.deepEqual(await outcome, { status: "closed" });
