@@ -1,5 +1,6 @@
-# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make;
-# everything else is installed, pinned, into .local and target inside the checkout.
+# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make, and
+# `make test` a few programs more (README.md); everything else is installed, pinned, into .local and
+# target inside the checkout.
 
 # Ports of the local stack: `make up AWS_PORT=5566`.
 AWS_PORT ?= 4566
@@ -26,7 +27,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim fuzz bench fire reference check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fuzz bench fire reference client check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -63,6 +64,12 @@ fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 M
 
 reference: ## Makes docs/API.md out of docs/openapi
 	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md
+
+client: ## Makes the types of clients/typescript out of docs/openapi
+	@cargo run --quiet --locked -p grantry-tests --example reference -- document > target/openapi.json
+	@package=$$(python3 infra/local/tools.py clients/typescript) && \
+	npm --silent --prefix "$$package" run types -- "$(CURDIR)/target/openapi.json" && \
+	cp "$$package/src/api.ts" clients/typescript/src/api.ts
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py
