@@ -27,16 +27,21 @@ SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300,
 # sent, and more than the emulator can take down while it serves a crowd.
 LOG_LEVEL = "trace,aws_smithy_runtime=info,aws_smithy_runtime_api=info,hyper_util=info"
 
-RESULT = re.compile(r"test result: \w+\. (\d+) passed; (\d+) failed")
+# Cargo tells of a test binary in one line, Node of all its tests in two (TAP).
+RESULT = re.compile(r"test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed|# pass (?P<pass>\d+)|# fail (?P<fail>\d+)")
 
 
 def main() -> int:
     stack = local.Stack(tools.STATE / "test", "grantry-test", local.Ports(*local.free_ports(4)), LOG_LEVEL)
     local.listen_for_interrupts()
     try:
-        if missing := [program for program in ("chromium", "chromedriver") if not shutil.which(program)]:
-            raise local.Failed(f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser; on Debian: apt-get install chromium chromium-driver.")
+        if missing := [program for program in ("chromium", "chromedriver", "node", "npm") if not shutil.which(program)]:
+            raise local.Failed(
+                f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser and call with a JavaScript SDK; "
+                "on Debian: apt-get install chromium chromium-driver nodejs npm."
+            )
         stack.claim()
+        sdk = tools.node(tools.ROOT / "tests" / "base44")
         with local.step("Checking the format"):
             local.run(["cargo", "fmt", "--all", "--check"])
         with local.step("Checking with clippy"):
@@ -49,7 +54,9 @@ def main() -> int:
         with local.step("Building the tests"):
             local.run(["cargo", "test", "--workspace", "--locked", "--no-run"])
         stack.start(local.build())
-        passed, failed = cargo_test(describe(stack))
+        description = str(describe(stack))
+        results = [cargo_test(description), sdk_test(sdk, description)]
+        passed, failed = (sum(counts) for counts in zip(*results))
         if not failed:
             passed, failed = (passed + 1, failed) if Fire(stack, SMALL_FIRE).burn() else (passed, failed + 1)
         print(f"{passed} passed, {failed} failed", flush=True)
@@ -95,27 +102,32 @@ def record_events(stack: local.Stack, bus: str) -> str:
     return url
 
 
-def cargo_test(description: Path) -> tuple[int, int]:
-    """Runs the tests with cargo's own output, in this process group so that Ctrl-C reaches them.
+def cargo_test(description: str) -> tuple[int, int]:
+    return counted(["cargo", "test", "--workspace", "--locked"], tools.ROOT, {**os.environ, "GRANTRY_E2E_STACK": description})
 
-    Cargo counts by test binary; the answer adds up what passed and what failed, which is one at
-    least where cargo says that not all is well.
+
+def sdk_test(folder: Path, description: str) -> tuple[int, int]:
+    """Base44's JavaScript SDK, as it is published, against the stack."""
+    # Nothing of the developer's, such as a proxy; and the SDK prints no error that is expected.
+    env = {"PATH": os.environ["PATH"], "NODE_ENV": "production", "GRANTRY_E2E_STACK": description}
+    return counted(["node", "--test", "--test-reporter=tap"], folder, env)
+
+
+def counted(argv: list, folder: Path, env: dict) -> tuple[int, int]:
+    """Runs tests with their own output, in this process group so that Ctrl-C reaches them.
+
+    The answer adds up what passed and what failed, which is one at least where their program says
+    that not all is well.
     """
-    env = {**os.environ, "GRANTRY_E2E_STACK": str(description)}
-    child = subprocess.Popen(
-        ["cargo", "test", "--workspace", "--locked"],
-        cwd=tools.ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    child = subprocess.Popen(argv, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
     counts = [0, 0]
     try:
         for line in child.stdout:
             sys.stdout.write(line)
             sys.stdout.flush()
             if result := RESULT.match(line):
-                counts = [total + int(more) for total, more in zip(counts, result.groups())]
+                told = [result["passed"] or result["pass"], result["failed"] or result["fail"]]
+                counts = [total + int(more or 0) for total, more in zip(counts, told)]
         status = child.wait()
     except local.Interrupted:
         child.terminate()

@@ -1,4 +1,4 @@
-"""Python environments inside the checkout, made on first use from pinned requirements.
+"""Python environments and Node packages inside the checkout, made on first use from what is pinned.
 
 Runs on the system's Python and its standard library alone: everything else in infra/
 starts by calling `enter`, which makes the environment and restarts the script in it.
@@ -63,6 +63,30 @@ def _install(environment: Path, requirements: Path) -> None:
     if subprocess.run([*pip, "install", "--quiet", "-r", str(requirements)]).returncode != 0:
         sys.exit("The installation failed; see pip's message above.")
     print(f"  installed in {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def node(package: Path) -> Path:
+    """A copy of a Node package with what its lock file pins to the byte, installed if that changed.
+
+    Node looks for packages beside the files that import them, so those come along.
+    """
+    copy = STATE / f"node-{package.name}"
+    stamp = copy / "installed"
+    pins = [package / name for name in ("package.json", "package-lock.json")]
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"Installing {package.relative_to(ROOT)} into {copy.relative_to(ROOT)} ...", file=sys.stderr)
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir(parents=True)
+        for file in pins:
+            shutil.copy2(file, copy)
+        # No package runs anything of its own while it is installed.
+        if subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=copy).returncode != 0:
+            sys.exit("The installation failed; see npm's message above.")
+        stamp.write_text(wanted)
+    for file in package.glob("*.js"):
+        shutil.copy2(file, copy)
+    return copy
 
 
 def _fingerprint(requirements: Path) -> str:
