@@ -37,11 +37,11 @@ def main() -> int:
     try:
         if missing := [program for program in ("chromium", "chromedriver", "node", "npm", "curl") if not shutil.which(program)]:
             raise local.Failed(
-                f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser, the client for TypeScript is tested with Node, "
+                f"Missing: {', '.join(missing)}. The end-to-end tests walk through a browser, the client for TypeScript and Base44's SDK run on Node, "
                 "and an example runs curl; on Debian: apt-get install chromium chromium-driver nodejs npm curl."
             )
         stack.claim()
-        client = tools.node(tools.ROOT / "clients" / "typescript")
+        client, sdk = tools.node(tools.ROOT / "clients" / "typescript"), tools.node(tools.ROOT / "tests" / "base44")
         with local.step("Checking the format"):
             local.run(["cargo", "fmt", "--all", "--check"])
         with local.step("Checking with clippy"):
@@ -57,7 +57,7 @@ def main() -> int:
             local.run(["npm", "--silent", "--prefix", str(client), "run", "pretest"])
         stack.start(local.build())
         description = str(describe(stack))
-        results = [cargo_test(description), client_test(client, description), examples(stack)]
+        results = [cargo_test(description), client_test(client, description), sdk_test(sdk, description), examples(stack)]
         passed, failed = (sum(counts) for counts in zip(*results))
         if not failed:
             passed, failed = (passed + 1, failed) if Fire(stack, SMALL_FIRE).burn() else (passed, failed + 1)
@@ -115,6 +115,13 @@ def client_test(folder: Path, description: str) -> tuple[int, int]:
     # By their names: what Node takes a folder for differs from version to version.
     tests = sorted((folder / "build").rglob("*.test.js"))
     return counted(["node", "--test", "--test-reporter=tap", *tests], folder, env)
+
+
+def sdk_test(folder: Path, description: str) -> tuple[int, int]:
+    """Base44's JavaScript SDK, as it is published, against the stack."""
+    # Nothing of the developer's, such as a proxy; and the SDK prints no error that is expected.
+    env = {"PATH": os.environ["PATH"], "NODE_ENV": "production", "GRANTRY_E2E_STACK": description}
+    return counted(["node", "--test", "--test-reporter=tap"], folder, env)
 
 
 def examples(stack: local.Stack) -> tuple[int, int]:

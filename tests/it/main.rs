@@ -5,6 +5,7 @@ mod api_keys;
 mod app_deletion;
 mod audit;
 mod back_end;
+mod base44;
 mod breakers;
 mod caps;
 mod clock;

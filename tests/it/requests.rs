@@ -115,6 +115,39 @@ async fn a_fresh_look_up_of_an_apps_own_account_is_one_request_too() {
     assert_eq!(counted.requests(), ["BatchGetItem"]);
 }
 
+/// Base44's SDK: a user's token is asked for as any other, the app's by its provider after its
+/// connector is found.
+#[tokio::test]
+async fn a_look_up_by_provider_reads_the_key_and_the_connectors_first() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let own = world.connector(&["read"]).await;
+    world.connect("alice", &own).await;
+    let connector = world.shared_connector().await;
+    world.connect_shared("acme", "shop", &connector).await;
+    let key = world.key_of("acme", "shop");
+    let ask = |path: &str| Call::get(&format!("/api/apps/shop/{path}")).bearer(&key);
+    let users = ask(&format!("app-user-auth/connectors/{own}/token"));
+    let users = || users.clone().on_behalf_of(&world.jwt("alice"));
+    let by_type = || ask("external-auth/tokens/custom");
+    for call in [users(), by_type()] {
+        world.send(call).await.expect_status(200);
+    }
+    counted.requests();
+    world.send(users()).await.expect_status(200);
+    assert_eq!(counted.requests(), ["BatchGetItem"]);
+    world.send(by_type()).await.expect_status(200);
+    let alone = ["GetItem", "Query", "BatchGetItem"];
+    assert_eq!(counted.requests(), alone);
+    // A younger one is there too, and not looked at.
+    world.pass(1);
+    world.shared_connector().await;
+    counted.requests();
+    world.send(by_type()).await.expect_status(200);
+    let of_two = ["GetItem", "Query", "GetItem", "BatchGetItem"];
+    assert_eq!(counted.requests(), of_two);
+}
+
 /// H-25: what the caps cost.
 #[tokio::test]
 async fn h25_of_300_look_ups_in_a_minute_six_write_what_they_counted() {

@@ -69,6 +69,10 @@ pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
     let of_people = Router::new()
         .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
         .route(
+            "/api/apps/{app_id}/app-user-auth/connectors/{connector_id}",
+            delete(routes::by_user_at_app),
+        )
+        .route(
             "/v1/connectors/{connector_id}/connections/{connection_id}",
             delete(routes::by_admin),
         )

@@ -193,6 +193,14 @@ impl Problem {
         )
     }
 
+    /// Nobody's JWT comes along where one has to.
+    pub fn on_behalf_of_required() -> Self {
+        Self::new(
+            Code::OnBehalfOfRequired,
+            "this acts for a user, whose JWT has to come along as On-Behalf-Of: Bearer",
+        )
+    }
+
     /// The connector is there, and not in use.
     pub fn connector_disabled() -> Self {
         Self::new(
