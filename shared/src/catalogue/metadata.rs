@@ -93,8 +93,11 @@ pub fn discovered(
     document: &[u8],
     config: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, MetadataFault> {
+    // Members that are skipped are not looked at, so that their bytes could be anything: a
+    // document is UTF-8 or none (RFC 8259 section 8.1).
+    let document = str::from_utf8(document).map_err(|_| MetadataFault::Unreadable)?;
     let metadata: Metadata =
-        serde_json::from_slice(document).map_err(|_| MetadataFault::Unreadable)?;
+        serde_json::from_str(document).map_err(|_| MetadataFault::Unreadable)?;
     if metadata.issuer != issuer {
         return Err(MetadataFault::OtherIssuer);
     }
@@ -276,6 +279,10 @@ mod tests {
             let refused = discovered(ISSUER, text.as_bytes(), &given(&[]));
             assert_eq!(refused, Err(MetadataFault::Unreadable), "{text}");
         }
+        let mut bytes = document().to_string().into_bytes();
+        bytes.splice(1..1, *b"\"x\":\"\xff\",");
+        let refused = discovered(ISSUER, &bytes, &given(&[]));
+        assert_eq!(refused, Err(MetadataFault::Unreadable), "not UTF-8");
         let mut plain = document();
         plain["code_challenge_methods_supported"] = json!(["plain"]);
         assert!(
