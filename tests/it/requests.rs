@@ -50,14 +50,14 @@ impl Intercept for Requests {
 }
 
 /// A world on DynamoDB.
-struct Counted {
-    world: World,
+pub(crate) struct Counted {
+    pub(crate) world: World,
     requests: Requests,
     engine: LocalDynamo,
 }
 
 impl Counted {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let clock = ManualClock::new();
         let engine = LocalDynamo::start(&clock, SHARDS).await;
         let requests = Requests::default();
@@ -77,7 +77,7 @@ impl Counted {
     }
 
     /// The requests since the last time, in order.
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut *self.requests.0.lock().unwrap())
     }
 }
@@ -372,7 +372,7 @@ async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
                 "TransactWriteItems",
                 "DeleteItem",
             ][..],
-            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem"],
+            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem", "PutItem"],
         };
         assert_eq!(counted.requests(), expected, "{decision}");
     }

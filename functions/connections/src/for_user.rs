@@ -21,6 +21,7 @@ use shared::http::request::{PathIds, Query};
 use shared::http::respond::{self, List};
 
 use crate::State;
+use crate::siblings::{Sibling, Siblings};
 
 #[derive(Debug, Serialize)]
 struct Item {
@@ -60,6 +61,8 @@ struct Details {
     connected_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_read_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends_with_it: Vec<Sibling>,
 }
 
 pub(crate) async fn mine(
@@ -105,6 +108,7 @@ async fn list(
         let of = by_connector.entry(&connection.key.connector);
         of.or_default().push(connection);
     }
+    let siblings = Siblings::among(state, workspace, &connectors.items, &connections).await?;
     let now = state.clock.now();
     let items = connectors
         .items
@@ -112,7 +116,8 @@ async fn list(
         .filter(|connector| connector.is_for(app) && connector.kind == ConnectorKind::User)
         .map(|connector| {
             let own = by_connector.get(&connector.id);
-            item(connector, own.map_or(&[], Vec::as_slice), now)
+            let own = own.map_or(&[][..], Vec::as_slice);
+            item(connector, own, &siblings, now)
         })
         .collect();
     Ok(respond::json(
@@ -124,7 +129,12 @@ async fn list(
     ))
 }
 
-fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
+fn item(
+    connector: &Connector,
+    own: &[&Connection],
+    siblings: &Siblings<'_>,
+    now: Timestamp,
+) -> Item {
     let connected: Vec<&Connection> = own
         .iter()
         .copied()
@@ -138,16 +148,21 @@ fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
         name: connector.name.clone(),
         provider: connector.provider.clone(),
         connector_disabled: connector.status != ConnectorStatus::Enabled,
-        default: account(connector, default.copied(), now),
+        default: account(connector, default.copied(), siblings, now),
         accounts: several.then(|| {
             let accounts = connected.iter();
-            let accounts = accounts.map(|one| account(connector, Some(one), now));
+            let accounts = accounts.map(|one| account(connector, Some(one), siblings, now));
             accounts.collect()
         }),
     }
 }
 
-fn account(connector: &Connector, connection: Option<&Connection>, now: Timestamp) -> Account {
+fn account(
+    connector: &Connector,
+    connection: Option<&Connection>,
+    siblings: &Siblings<'_>,
+    now: Timestamp,
+) -> Account {
     let standing = connection.map_or(Standing::NotConnected, |connection| {
         standing_at(connector, connection, now)
     });
@@ -161,11 +176,11 @@ fn account(connector: &Connector, connection: Option<&Connection>, now: Timestam
         alias: shown.and_then(|connection| connection.key.alias.clone()),
         status,
         reason,
-        connection: shown.map(|connection| details(connector, connection)),
+        connection: shown.map(|connection| details(connector, connection, siblings)),
     }
 }
 
-fn details(connector: &Connector, connection: &Connection) -> Details {
+fn details(connector: &Connector, connection: &Connection, siblings: &Siblings<'_>) -> Details {
     Details {
         connection_id: connection.id.clone(),
         granted_scopes: connection.granted_scopes.clone(),
@@ -177,5 +192,6 @@ fn details(connector: &Connector, connection: &Connection) -> Details {
             .and_then(|account| account.label.clone()),
         connected_at: connection.connected_at,
         last_read_at: connection.last_read_at,
+        ends_with_it: siblings.of(connection),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::connector_client::ConnectorClient;
 use shared::domain::connection::RevocationOutcome;
+use shared::domain::provider::RevocationReach;
 use shared::domain::token::RevocationAnswer;
 use shared::http::problem::Problem;
 use shared::ports::{DueWork, Revocation};
@@ -78,6 +79,10 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
     );
     let client = ConnectorClient::open(&connector, &keys, state.address_rules);
     match (tokens, client) {
+        (Ok(_), Ok(client)) if would_end_another(state, revocation, &client).await? => {
+            tracing::info!(connection.id = %revocation.connection, "was connected again, and is spared");
+            Ok(RevocationAnswer::Unsupported)
+        }
         (Ok(tokens), Ok(client)) => {
             let answer = state
                 .providers
@@ -94,6 +99,22 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
             Ok(RevocationAnswer::Unsupported)
         }
     }
+}
+
+/// Whether the same place is connected again, at a provider whose revocation would end that too.
+/// The old tokens are not worth it: nobody holds them. What else the account has given the client
+/// ends with a disconnect, as was said beforehand.
+async fn would_end_another(
+    state: &State,
+    revocation: &Revocation,
+    client: &ConnectorClient,
+) -> Result<bool, Problem> {
+    let how = client.provider.revocation.as_ref();
+    if how.is_none_or(|how| how.reach == RevocationReach::Grant) {
+        return Ok(false);
+    }
+    let standing = state.connections.connection(&revocation.key).await?;
+    Ok(standing.is_some_and(|connection| !connection.status.is_gone()))
 }
 
 /// The outcome is written before the work is removed, so that a crash in between repeats and

@@ -160,7 +160,7 @@ impl HttpProviderApi {
         first: &Result<TokenAnswer, TokenFailure>,
         begun: Duration,
     ) -> Option<(ClientCredentials, Duration)> {
-        let previous = client.previous_secret.as_ref()?;
+        let client = with_previous_secret(client)?;
         if !matches!(first, Err(TokenFailure::ClientRefused)) {
             return None;
         }
@@ -173,11 +173,6 @@ impl HttpProviderApi {
             provider.id = %provider.id,
             "the client secret was refused; the previous one is tried"
         );
-        let client = ClientCredentials {
-            client_id: client.client_id.clone(),
-            client_secret: previous.clone(),
-            previous_secret: None,
-        };
         Some((client, left))
     }
 
@@ -248,6 +243,18 @@ impl HttpProviderApi {
     }
 }
 
+/// The same client with the secret that is being replaced, where there is one.
+fn with_previous_secret(client: &ClientCredentials) -> Option<ClientCredentials> {
+    client
+        .previous_secret
+        .as_ref()
+        .map(|previous| ClientCredentials {
+            client_id: client.client_id.clone(),
+            client_secret: previous.clone(),
+            previous_secret: None,
+        })
+}
+
 fn by_previous(answer: TokenAnswer) -> TokenAnswer {
     TokenAnswer {
         by_previous_secret: true,
@@ -299,7 +306,7 @@ impl TokenEndpoint<'_> {
     }
 }
 
-/// One revocation: at most two tokens are named, each once.
+/// One revocation: at most two tokens are named, each once to the client's secret that is accepted.
 struct RevocationCall<'a> {
     api: &'a HttpProviderApi,
     provider: &'a Provider,
@@ -348,23 +355,35 @@ impl RevocationCall<'_> {
     }
 
     async fn send(&self, token: &Secret, kind: RevokedToken) -> Verdict {
-        let request = revoke::request(self.provider, self.revocation, self.client, token, kind);
-        let Ok(request) = request else {
-            return Verdict::Refused;
-        };
-        match self.api.http.send(request, OTHER_TIMEOUT).await {
-            Ok(response) => revoke::verdict(
-                &response,
-                self.revocation.shape,
-                &self.provider.token,
-                self.api.clock.now(),
-            ),
-            // Naming a token twice is harmless, so it does not matter whether it arrived.
-            Err(error) => {
-                log_no_answer(self.provider, "revocation", &error);
-                Verdict::TryLater { after: None }
-            }
+        let (shape, profile) = (self.revocation.shape, &self.provider.token);
+        let mut answer = self.ask(self.client, token, kind).await;
+        if let Ok(response) = &answer
+            && revoke::refuses_client(response, shape, profile)
+            && let Some(previous) = with_previous_secret(self.client)
+        {
+            answer = self.ask(&previous, token, kind).await;
         }
+        answer.map_or_else(
+            |verdict| verdict,
+            |response| revoke::verdict(&response, shape, profile, self.api.clock.now()),
+        )
+    }
+
+    /// One request, or the verdict where it has no answer.
+    async fn ask(
+        &self,
+        client: &ClientCredentials,
+        token: &Secret,
+        kind: RevokedToken,
+    ) -> Result<Response<Vec<u8>>, Verdict> {
+        let request = revoke::request(self.provider, self.revocation, client, token, kind);
+        let request = request.map_err(|_| Verdict::Refused)?;
+        let sent = self.api.http.send(request, OTHER_TIMEOUT).await;
+        // Naming a token twice is harmless, so it does not matter whether it arrived.
+        sent.map_err(|error| {
+            log_no_answer(self.provider, "revocation", &error);
+            Verdict::TryLater { after: None }
+        })
     }
 }
 

@@ -190,5 +190,28 @@ pub(super) fn verdict(
     }
 }
 
+/// Whether an answer refuses the client's secret, so that nobody has looked at the token.
+pub(super) fn refuses_client(
+    response: &Response<Vec<u8>>,
+    shape: RevocationShape,
+    profile: &TokenEndpointProfile,
+) -> bool {
+    let sends_secret = match shape {
+        RevocationShape::FormPost
+        | RevocationShape::FormBasic
+        | RevocationShape::JsonBasic
+        | RevocationShape::DeleteJsonBasic => true,
+        RevocationShape::TokenOnly | RevocationShape::Bearer | RevocationShape::DeletePath => false,
+    };
+    let status = response.status();
+    let body = json::parse(response.body());
+    let class = body.and_then(|body| error_class(&body, profile));
+    sends_secret
+        && !status.is_server_error()
+        && class.map_or(status == StatusCode::UNAUTHORIZED, |class| {
+            class == ErrorClass::ClientRefused
+        })
+}
+
 #[cfg(test)]
 mod tests;

@@ -456,6 +456,8 @@ pub(crate) mod attr {
         PREVIOUS_SECRET_LAST_FOUR = "previous_secret_last_four";
         PREVIOUS_SECRET_SET_AT = "previous_secret_set_at";
         PROVIDER = "provider";
+        PROVIDER_ERROR = "provider_error";
+        PROVIDER_ERROR_DESCRIPTION = "provider_error_description";
         READERS = "readers";
         READS = "reads";
         REASON = "reason";

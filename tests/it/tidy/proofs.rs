@@ -18,8 +18,14 @@ const ROWS: [(char, u32, u32); 5] = [
 /// Rows about what Grantry does not do.
 const NOT_OFFERED: [(&str, &str); 3] = [
     ("H-23", "no client authentication by signature"),
-    ("H-87", "no webhooks"),
-    ("A-27", "no webhooks"),
+    (
+        "H-87",
+        "webhooks are an example, with a key and no signature",
+    ),
+    (
+        "A-27",
+        "webhooks are an example; repeated events have their `id`",
+    ),
 ];
 
 /// Rows whose tests are still to come. Each leaves this list with its first test.

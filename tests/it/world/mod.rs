@@ -301,6 +301,7 @@ impl World {
             oauth_callback::router(oauth_callback::State {
                 registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
@@ -334,6 +335,7 @@ impl World {
                     audit: Arc::clone(&store) as _,
                     clock: Arc::clone(&clock_port),
                     identity: identity(),
+                    address_rules,
                 },
                 on_behalf_of.clone(),
             ),
