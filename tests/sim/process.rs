@@ -263,6 +263,8 @@ pub(super) fn connector(
         allowed_apps: None,
         status: ConnectorStatus::Enabled,
         generation: 1,
+        client_generation: 1,
+        revoked: None,
         version: 1,
         created_at: now,
         updated_at: now,

@@ -278,6 +278,27 @@ impl Registry for MemoryStore {
         Ok(as_expected)
     }
 
+    async fn revoke_connections(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        due_at: Timestamp,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let id = format!("{} revoked {}", connector.workspace, connector.id);
+        let work = self.work(id, due_at);
+        let mut state = self.state();
+        let as_expected = state.has_version(connector, expected_version);
+        if as_expected {
+            state.put_connector(connector);
+            let what = Doomed::Revoked(connector.id.clone());
+            let what = (connector.workspace.clone(), what);
+            state.deletions.insert(work, what);
+            state.put_event(event);
+        }
+        Ok(as_expected)
+    }
+
     async fn finish_connector_deletion(
         &self,
         workspace: &WorkspaceId,
