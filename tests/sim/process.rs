@@ -85,6 +85,7 @@ impl Process {
             publisher: publisher.clone(),
             address_rules: AddressRules::LocalToo,
             concurrency: 2,
+            restored_at: None,
         };
         let revoker = disconnect::State {
             registry: Arc::clone(&engine.registry),

@@ -83,6 +83,10 @@ struct Held {
     until: Timestamp,
 }
 
+/// The connections as they stood at an instant.
+#[derive(Debug)]
+pub struct Backup(BTreeMap<ConnectionKey, Kept>);
+
 impl MemoryStore {
     /// Nothing stored, due work in `shards` shards.
     pub fn new(shards: u32) -> Self {
@@ -90,6 +94,16 @@ impl MemoryStore {
             state: Mutex::default(),
             shards: shards.max(1),
         }
+    }
+
+    /// What a backup of the connections holds now.
+    pub fn back_up(&self) -> Backup {
+        Backup(self.state().connections.clone())
+    }
+
+    /// Puts a backup in the place of all connections. What else is stored stays.
+    pub fn restore(&self, backup: Backup) {
+        self.state().connections = backup.0;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
