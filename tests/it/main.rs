@@ -39,6 +39,8 @@ mod protocol;
 mod refresh;
 mod refusals;
 mod requests;
+mod restore;
+mod revocations;
 mod secrets;
 mod several_accounts;
 mod shared_accounts;

@@ -9,7 +9,9 @@ use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus};
-use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
+use shared::domain::handout::{
+    Standing, missing_scopes, outlives_its_token, standing, standing_at,
+};
 use shared::domain::ids::WorkspaceId;
 use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, ProviderId, UserId};
 use shared::domain::scopes::ScopeList;
@@ -138,7 +140,7 @@ fn item(
     let connected: Vec<&Connection> = own
         .iter()
         .copied()
-        .filter(|one| !one.status.is_gone())
+        .filter(|one| standing(connector, one, None) != Standing::NotConnected)
         .collect();
     let default = connected.iter().find(|one| one.key.alias.is_none());
     let aliases = connected.iter().any(|one| one.key.alias.is_some());

@@ -133,6 +133,7 @@ pub(crate) async fn update(
             ));
         }
         after.generation = before.generation + 1;
+        after.client_generation = after.generation;
     }
     if let Some(secret) = &new_secret {
         seal_secret(&state, &mut after, secret).await?;

@@ -1,9 +1,10 @@
 //! Disconnecting: hand-out stops with the answer, the provider is told, what is left is erased.
-//! The same function tells providers again in the background, and works off connectors that
-//! are being deleted.
+//! The same function tells providers again in the background, and works off connectors and apps
+//! that are being deleted and connections that an admin has revoked.
 
 mod background;
 mod disconnect;
+mod doomed;
 mod erase;
 mod revoke;
 mod routes;

@@ -68,7 +68,7 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         .await?;
     // Tokens go to the endpoints they came from or nowhere (H-38).
     let connector = match connector {
-        Some(connector) if connector.generation == revocation.connector_generation => connector,
+        Some(connector) if connector.has_client_of(revocation.connector_generation) => connector,
         _ => return Ok(RevocationAnswer::Unsupported),
     };
     let keys = state.vault.keys(&key.workspace).await?;

@@ -90,6 +90,9 @@ actions! {
     ReconnectRequired = "connection.reconnect_required";
     /// A user went through the consent again.
     Reconnected = "connection.reconnected";
+    /// Everything that was granted through a connector was revoked. That each connection is ended
+    /// is another entry.
+    ConnectionsRevoked = "connections.revoked";
     /// A connector was added.
     ConnectorCreated = "connector.created";
     /// A connector is gone, and everything granted through it.
@@ -259,6 +262,7 @@ impl AuditEntry {
             Change::ConnectorDisabled => Action::ConnectorDisabled,
             Change::ConnectorEnabled => Action::ConnectorEnabled,
             Change::ConnectorMisconfigured { .. } => Action::ConnectorMisconfigured,
+            Change::ConnectionsRevoked => Action::ConnectionsRevoked,
             Change::ConnectorDeleted => Action::ConnectorDeleted,
             Change::AppDeleted { .. } => Action::AppDeleted,
             Change::BulkRead { .. } => Action::BulkRead,
@@ -298,6 +302,7 @@ fn concerned(change: &Change) -> Option<&ConnectionRef> {
         | Change::ConnectorDisabled
         | Change::ConnectorEnabled
         | Change::ConnectorMisconfigured { .. }
+        | Change::ConnectionsRevoked
         | Change::ConnectorDeleted
         | Change::AppDeleted { .. }
         | Change::BulkRead { .. } => None,

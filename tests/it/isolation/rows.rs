@@ -165,6 +165,17 @@ pub(super) const ROWS: &[(&str, About)] = &[
         ),
     ),
     (
+        "POST /v1/revocations",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let body = json!({"connector_id": it.connector, "confirm": "acme"});
+                admin(Call::post("/v1/revocations")).json(&body)
+            },
+            202,
+        ),
+    ),
+    (
         "POST /v1/connectors/{connector_id}/connect",
         About::Things(
             &[Thing::SharedConnector, Thing::App],

@@ -27,6 +27,7 @@ use shared::domain::address::AddressRules;
 use shared::domain::plan::PlanGate;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
+use shared::domain::time::Timestamp;
 use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
@@ -109,6 +110,8 @@ pub(crate) struct Limits {
     pub(crate) bulk_connections: u32,
     /// The only hosts that providers may have.
     pub(crate) hosts: ProviderHosts,
+    /// When the connections were restored from a backup.
+    pub(crate) restored_at: Option<Timestamp>,
 }
 
 impl Default for Limits {
@@ -118,6 +121,7 @@ impl Default for Limits {
             caps: CAPS,
             bulk_connections: BULK,
             hosts: ProviderHosts::default(),
+            restored_at: None,
         }
     }
 }
@@ -166,9 +170,14 @@ impl World {
 
     /// A world with other limits.
     pub(crate) async fn limited(limits: Limits) -> Self {
+        Self::limited_on(MemoryStore::new(SHARDS), limits).await
+    }
+
+    /// The same over any store.
+    pub(crate) async fn limited_on<S: Store>(store: S, limits: Limits) -> Self {
         let clock = ManualClock::new();
         let products = Arc::new(clock.clone());
-        Self::build(MemoryStore::new(SHARDS), clock, products, limits).await
+        Self::build(store, clock, products, limits).await
     }
 
     async fn build<S: Store>(
@@ -227,6 +236,7 @@ impl World {
             publisher: publisher.clone(),
             address_rules,
             concurrency: CONCURRENCY,
+            restored_at: limits.restored_at,
         };
         let issuer = {
             let clock = clock.clone();
