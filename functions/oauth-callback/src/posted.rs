@@ -16,9 +16,10 @@ use shared::http::request::{Form, Query, RequestFacts};
 use crate::State;
 use crate::callback::{Answer, climb, expecting};
 
-/// What of an authorization response is passed on (RFC 6749 section 4.1.2, RFC 9207). Not what is
-/// said about an error: no page of ours carries a provider's sentences, not even hidden (H-09).
-const FIELDS: [&str; 4] = ["state", "code", "iss", "error"];
+/// What of an authorization response is passed on (RFC 6749 section 4.1.2, RFC 9207) beside the
+/// state, the code and what is kept with it. Not what is said about an error: no page of ours
+/// carries a provider's sentences, not even hidden (H-09).
+const FIELDS: [&str; 2] = ["iss", "error"];
 
 pub(crate) async fn posted(
     extract::State(state): extract::State<State>,
@@ -44,7 +45,10 @@ fn bounce(answer: &Answer) -> Result<Response, Page> {
     expecting(&answer.session, &answer.token)?;
     let session = &answer.session;
     let params: &Query = &answer.params;
-    let fields = FIELDS.into_iter();
+    let callback = &session.callback;
+    let values = callback.values.values().map(|value| value.param.as_str());
+    let fields = ["state", callback.code_param.as_str()].into_iter();
+    let fields = fields.chain(FIELDS).chain(values);
     let page = Bounce {
         action: format!("/oauth/callback/{}", session.connector),
         fields: fields

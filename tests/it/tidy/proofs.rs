@@ -16,8 +16,7 @@ const ROWS: [(char, u32, u32); 5] = [
 ];
 
 /// Rows about what Grantry does not do.
-const NOT_OFFERED: [(&str, &str); 3] = [
-    ("H-23", "no client authentication by signature"),
+const NOT_OFFERED: [(&str, &str); 2] = [
     (
         "H-87",
         "webhooks are an example, with a key and no signature",
