@@ -1,6 +1,7 @@
 // What is around the SDK: the deployed stack that `make test` names, an admin of a workspace in it,
 // the issuer who signs in users, the provider, and a browser.
 
+import { randomUUID } from "node:crypto";
 import dns from "node:dns";
 import { readFileSync } from "node:fs";
 
@@ -14,7 +15,8 @@ export const serverUrl = stack.public_url;
 /** Nothing listens there: `walk` ends before it. */
 export const RETURN = "http://127.0.0.1:9/return";
 
-const WORKSPACE = "base44";
+/** Another one in each run, so that nothing is there. */
+const WORKSPACE = `base44-${randomUUID()}`;
 const CLIENT = { id: "client-base44", secret: "cs_base44" };
 
 async function send(method, url, body, token) {
