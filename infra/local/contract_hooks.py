@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.openapi.checks import RejectedPositiveData, UnsupportedMethodResponse, UseAfterFree
+from schemathesis.openapi.checks import RejectedPositiveData, UndefinedContentType, UnsupportedMethodResponse, UseAfterFree
 
 TOLD = json.loads(os.environ["GRANTRY_CONTRACT"])
 # What the last answer about a connector or an app said, by its path: its name, and its ETag.
@@ -135,7 +135,9 @@ def after_call(_context, case, response):
 
 
 # Codes of refusals that hang on what is stored, of requests that are as the document says.
-STORED = {"completion_invalid", "confirmation_required", "not_connected", "precondition_failed", "session_expired"}
+STORED = {
+    "completion_invalid", "confirmation_required", "not_connected", "precondition_failed", "reconnect_required", "session_expired",
+}  # fmt: skip
 # Members whose right values the document gives in words: they name what is stored, fit others of
 # the same request, or are free of characters that a pattern would be unreadable for.
 IN_WORDS = {
@@ -145,12 +147,16 @@ IN_WORDS = {
 
 
 @schemathesis.hook
-def filter_failure(_context, failure, _case, response) -> bool:
+def filter_failure(_context, failure, case, response) -> bool:
     told = json_of(response)
     match failure:
         case RejectedPositiveData():
             fields = {error["field"].split(".")[0].split("[")[0] for error in told.get("errors", [])}
             return not (told.get("code") in STORED or fields and fields <= IN_WORDS)
+        case UndefinedContentType():
+            # The gateway decodes paths. With a control character in it one is no path to the
+            # function, which answers so before it knows that a browser asks.
+            return not (caller(case) == "browser" and told.get("detail") == "there is no such path")
         case UseAfterFree():
             # A deletion takes its time, and what is being deleted says how far it has come.
             return "deletion" not in told
