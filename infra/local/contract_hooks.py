@@ -152,6 +152,9 @@ def filter_failure(_context, failure, case, response) -> bool:
     match failure:
         case RejectedPositiveData():
             fields = {error["field"].split(".")[0].split("[")[0] for error in told.get("errors", [])}
+            if told.get("error") == "invalid_scope":
+                # OAuth's own word for it, in place of the field.
+                fields = {"scopes"}
             return not (told.get("code") in STORED or fields and fields <= IN_WORDS)
         case UndefinedContentType():
             # The gateway decodes paths. With a control character in it one is no path to the

@@ -22,7 +22,7 @@ from contract import Contract  # noqa: E402
 from fire import Fire, Options  # noqa: E402
 
 # Of requests made up for an operation in each phase, and what they are drawn from: the same each time.
-CONTRACT_CASES = 8
+CONTRACT_CASES = 5
 CONTRACT_SEED = 7
 
 # Every fault at every kind of provider; one tick of the schedule comes while it burns.
