@@ -53,7 +53,8 @@ async fn h89_everything_is_revoked_with_the_answer_and_ended_in_the_background()
         .map(|connector| connector["connector_id"].as_str().unwrap())
         .collect();
     let mut both = [files.as_str(), mail.as_str()];
-    (named.sort_unstable(), both.sort_unstable());
+    named.sort_unstable();
+    both.sort_unstable();
     assert_eq!(named, both);
     assert_eq!(world.bus.types().last(), Some(&"connections.revoked"));
 
