@@ -16,6 +16,7 @@ mod connectors;
 mod contract;
 mod corpus;
 mod counts;
+mod described;
 mod disconnect;
 mod discovery;
 mod endings;

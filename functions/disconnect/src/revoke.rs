@@ -77,7 +77,11 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         revocation.generation,
         &revocation.sealed,
     );
-    let client = ConnectorClient::open(&connector, &keys, state.address_rules);
+    let told = tokens
+        .as_ref()
+        .map(|tokens| tokens.connection_config.clone());
+    let told = told.unwrap_or_default();
+    let client = ConnectorClient::open(&connector, &keys, &told, state.address_rules);
     match (tokens, client) {
         (Ok(_), Ok(client)) if would_end_another(state, revocation, &client).await? => {
             tracing::info!(connection.id = %revocation.connection, "was connected again, and is spared");

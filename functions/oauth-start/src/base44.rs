@@ -1,6 +1,8 @@
 //! How Base44's JavaScript SDK begins (`connectors.connectAppUser`): a user for themselves, by an app
 //! that neither says where the browser is to end nor finishes the flow.
 
+use std::collections::BTreeMap;
+
 use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -50,6 +52,8 @@ pub(crate) async fn initiate(
         return_url: return_url(&app, &headers)?,
         login_hint: None,
         display: Display::Redirect,
+        // The SDK asks its users for nothing.
+        config: BTreeMap::new(),
     };
     let begun = begin(&state, &app, wanted).await?;
     let answer = Answer {

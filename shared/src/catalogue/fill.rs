@@ -9,7 +9,7 @@ use catalogue_format::{
 };
 use url::Url;
 
-use super::config::{self, ConfigError};
+use super::config::{ConfigError, Values};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
@@ -24,13 +24,10 @@ type Params = BTreeMap<String, String>;
 pub(super) fn fill(
     id: &ProviderId,
     template: &Template,
-    config: &BTreeMap<String, String>,
+    values: Values<'_>,
     rules: AddressRules,
 ) -> Result<Provider, ConfigError> {
-    let blanks = Blanks {
-        values: config::values(&template.fields, config)?,
-        rules,
-    };
+    let blanks = Blanks { values, rules };
     let issuer = template.issuer.as_deref();
     Ok(Provider {
         id: id.clone(),
@@ -64,7 +61,7 @@ fn id_tokens(
         return Ok(None);
     };
     let issuer = blanks.text(&id_token.issuer);
-    blanks.check(&issuer.replace(TENANT, "x"), &id_token.issuer)?;
+    blanks.check(&issuer.replace(TENANT, "0"), &id_token.issuer)?;
     Ok(Some(IdTokenProfile {
         issuer,
         jwks_url: blanks.url(&id_token.jwks_url)?,
@@ -130,7 +127,7 @@ fn revocation(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Revocat
     };
     let url = blanks.text(&revoke.url);
     // What stands in the remaining blanks when it is called is percent-encoded.
-    let example = url.replace("{client_id}", "x").replace("{token}", "x");
+    let example = url.replace("{client_id}", "0").replace("{token}", "0");
     blanks.check(&example, &revoke.url)?;
     Ok(Some(Revocation {
         url,
@@ -228,7 +225,7 @@ fn identity(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Identity>
 
 /// What the blanks of a template are filled with.
 struct Blanks<'a> {
-    values: BTreeMap<&'a str, &'a str>,
+    values: Values<'a>,
     rules: AddressRules,
 }
 
