@@ -203,7 +203,8 @@ impl Killer {
     }
 }
 
-/// 120 users, and a worker that is killed again and again, before or after any of its calls.
+/// 120 users, and a worker that is killed ten times and more, before or after any of its calls. Some
+/// of its runs live longer than twenty revocations side by side need to begin.
 #[tokio::test]
 async fn h89_a_revocation_goes_on_wherever_its_worker_is_killed() {
     const USERS: usize = 120;
@@ -225,7 +226,7 @@ async fn h89_a_revocation_goes_on_wherever_its_worker_is_killed() {
     let chance = SeededEntropy::new(89);
     let mut kills = 0;
     loop {
-        let calls = 1 + usize::from(shared::crypto::hash::random_id(&chance).as_bytes()[0] % 48);
+        let calls = 1 + usize::from(shared::crypto::hash::random_id(&chance).as_bytes()[0] % 80);
         killer.calls_left.store(calls, Ordering::SeqCst);
         tokio::select! {
             _ = world.tick_revoker() => {}
@@ -242,7 +243,7 @@ async fn h89_a_revocation_goes_on_wherever_its_worker_is_killed() {
         }
         assert!(kills < 500, "it does not end");
     }
-    assert!(kills >= 20, "{kills}");
+    assert!(kills >= 10, "{kills}");
     for n in 0..USERS {
         assert_eq!(world.provider.grant_state(&user(n)), GrantState::Revoked);
         let stored = world.stored(&user(n), &connector).await.unwrap();
