@@ -18,6 +18,9 @@ SEED ?=
 # More of its options, such as FIRE='--built --freeze 0'.
 FIRE ?=
 
+# How many requests `make contract` makes up for an operation in each phase. SEED is its too.
+CASES ?= 100
+
 # Fuzzing: how long each target runs, and which (empty: all of them).
 TARGET ?=
 
@@ -27,7 +30,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim fuzz bench fire reference client check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fuzz bench fire contract reference client check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -61,6 +64,9 @@ bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=r
 
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
 	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
+
+contract: ## Compares a deployed stack's answers with its OpenAPI document: CASES=100 SEED=1
+	@python3 infra/local/contract.py --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 reference: ## Makes docs/API.md out of docs/openapi
 	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md

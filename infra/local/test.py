@@ -1,7 +1,8 @@
 """`make test`: every check there is, the end-to-end tests against a stack of their own.
 
-When they are through a small fire is lit on that stack. The last line printed adds up what
-passed and what failed, and is this program's status.
+When they are through, the stack's answers are compared with the OpenAPI document that it serves, and
+a small fire is lit on it. The last line printed adds up what passed and what failed, and is this
+program's status.
 """
 
 import tools
@@ -17,7 +18,12 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import stack as local  # noqa: E402
+from contract import Contract  # noqa: E402
 from fire import Fire, Options  # noqa: E402
+
+# Of requests made up for an operation in each phase, and what they are drawn from: the same each time.
+CONTRACT_CASES = 5
+CONTRACT_SEED = 7
 
 # Every fault at every kind of provider; one tick of the schedule comes while it burns.
 SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
@@ -59,8 +65,9 @@ def main() -> int:
         description = str(describe(stack))
         results = [cargo_test(description), client_test(client, description), sdk_test(sdk, description), examples(stack)]
         passed, failed = (sum(counts) for counts in zip(*results))
-        if not failed:
-            passed, failed = (passed + 1, failed) if Fire(stack, SMALL_FIRE).burn() else (passed, failed + 1)
+        for is_well in (Contract(stack, CONTRACT_CASES, CONTRACT_SEED).holds, Fire(stack, SMALL_FIRE).burn):
+            if not failed:
+                passed, failed = (passed + 1, failed) if is_well() else (passed, failed + 1)
         print(f"{passed} passed, {failed} failed", flush=True)
         return 1 if failed else 0
     except local.Interrupted as signal:

@@ -35,6 +35,7 @@ pub(crate) struct Draft {
     #[serde(default)]
     accounts: Accounts,
     client_id: String,
+    #[serde(default, deserialize_with = "input::sent")]
     client_secret: Option<Secret>,
     scopes: ScopesInput,
     #[serde(default)]

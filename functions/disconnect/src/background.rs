@@ -17,7 +17,7 @@ use crate::revoke::{Settled, revoke};
 /// No piece of work begins later than this after the run did: the function is stopped after
 /// 15 s, and one provider may take 10.
 const START_WINDOW: Duration = Duration::from_secs(4);
-/// How many providers are asked, and how many connections ended, side by side by each shard.
+/// How many providers are asked, or connections ended, side by side in each shard.
 pub(crate) const CONCURRENCY: usize = 10;
 pub(crate) const PAGE: u32 = 50;
 /// How many shards are worked through side by side: one after the other, the reads of a thousand

@@ -74,7 +74,7 @@ impl Query {
             if params.iter().any(|(known, _)| *known == name) {
                 return Err(Problem::new(
                     Code::InvalidRequest,
-                    "a query parameter may be given once",
+                    "a parameter may be given once",
                 ));
             }
             params.push((name.into_owned(), value.into_owned()));
