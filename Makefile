@@ -41,7 +41,7 @@ test: ## Runs every check and every test, end to end too
 	@python3 infra/local/test.py
 
 quick: ## Runs the tests that need no stack
-	@cargo test --locked -p shared -p grantry-tests --lib --test it --test sim
+	@cargo test --locked -p catalogue-format -p shared -p grantry-tests --lib --test it --test sim
 
 sim: ## Simulates the refresh engine under faults, so many stories a mode: SEEDS=10000 ONLY=i6_
 	@SIM_SEEDS=$(SEEDS) cargo test --locked --profile sim -p grantry-tests --test sim -- $(ONLY) --nocapture --test-threads=1

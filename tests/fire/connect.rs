@@ -149,6 +149,8 @@ async fn wait_for(
         iss_promised: false,
         return_url: plan.return_url.clone(),
         response_mode: ResponseMode::Query,
+        callback: Default::default(),
+        config: Default::default(),
         display: Display::Redirect,
         starter_label: None,
         completion: Completion::App,
@@ -162,6 +164,7 @@ async fn wait_for(
             code: sealed.await.expect("KMS answers"),
             verifier: None,
             nonce: None,
+            kept: Default::default(),
         }),
     };
     let added = state.sessions.add(&session).await;

@@ -8,9 +8,7 @@ use std::time::Duration;
 use shared::catalogue;
 use shared::domain::address::AddressRules;
 use shared::domain::ids::ProviderId;
-use shared::domain::provider::{
-    AccessTokenExchange, ExchangeMethod, RefreshGrant, RefreshProfile, Rotation,
-};
+use shared::domain::provider::{RefreshGrant, RefreshProfile, Rotation};
 use shared::domain::refresh_policy::next_refresh;
 use shared::domain::secret::Secret;
 use shared::domain::time::Timestamp;
@@ -41,7 +39,7 @@ struct Grant<'a> {
 
 impl Grant<'_> {
     fn exchanges(&self) -> bool {
-        matches!(self.profile.grant, RefreshGrant::AccessToken(_))
+        matches!(self.profile.grant, RefreshGrant::AccessToken { .. })
     }
 
     fn answer(&self, with_refresh_token: bool) -> TokenAnswer {
@@ -208,17 +206,18 @@ fn h76_no_template_of_the_catalogue_loses_a_grant_to_disuse_in_400_days() {
             continue;
         }
         let id = ProviderId::parse(summary.id.as_str()).unwrap();
+        let fields = catalogue::details(&id).unwrap().fields.into_iter();
+        let examples: BTreeMap<_, _> = fields.map(|field| (field.name, field.example)).collect();
         let rules = AddressRules::PublicHttps;
-        let profile = catalogue::resolve(&id, &BTreeMap::new(), rules)
-            .unwrap()
-            .refresh;
+        let profile = catalogue::resolve(&id, &examples, rules).unwrap().refresh;
         let told = profile.refresh_expires_in.as_ref().map(|_| 60 * DAY);
         match profile.grant {
             RefreshGrant::RefreshToken => {
                 let own = [profile.assumed_lifetime];
                 live(&profile, &[&own[..], &LIFETIMES].concat(), &[None, told]);
             }
-            RefreshGrant::AccessToken(_) => {
+            RefreshGrant::Nothing => {}
+            RefreshGrant::AccessToken { .. } => {
                 live(
                     &profile,
                     &[profile.assumed_lifetime, Some(60 * DAY)],
@@ -234,6 +233,7 @@ fn h76_no_template_of_the_catalogue_loses_a_grant_to_disuse_in_400_days() {
 fn profile(rotation: Rotation, idle: Option<Duration>, hard: Option<Duration>) -> RefreshProfile {
     RefreshProfile {
         grant: RefreshGrant::RefreshToken,
+        request: None,
         rotation,
         idle_limit: idle,
         hard_limit: hard,
@@ -263,13 +263,7 @@ fn h76_exchanged_tokens_do_not_expire_under_an_outage() {
     for min_age in [Duration::ZERO, DAY] {
         for hard in [None, Some(100 * DAY)] {
             let exchange = RefreshProfile {
-                grant: RefreshGrant::AccessToken(AccessTokenExchange {
-                    grant_type: "x".into(),
-                    token_param: "x".into(),
-                    method: ExchangeMethod::Get,
-                    url: None,
-                    min_age,
-                }),
+                grant: RefreshGrant::AccessToken { min_age },
                 ..profile(Rotation::Sliding, None, hard)
             };
             live(&exchange, &[None, Some(2 * DAY), Some(60 * DAY)], &[None]);

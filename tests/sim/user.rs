@@ -160,6 +160,8 @@ pub(super) async fn session(world: &World, key: &ConnectionKey) -> SessionId {
         iss_promised: false,
         return_url: "https://shop.example/done".parse().expect("a URL"),
         response_mode: ResponseMode::Query,
+        callback: Default::default(),
+        config: Default::default(),
         display: Display::Redirect,
         starter_label: None,
         completion: Completion::App,

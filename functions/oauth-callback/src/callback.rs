@@ -1,16 +1,19 @@
 //! `/oauth/callback/{connector_id}`: a ladder of checks, cheapest first. Nothing leaves and
 //! nothing is stored before the last of them.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{self, Path};
 use axum::response::Response;
 use http::HeaderMap;
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::app::Completion;
 use shared::domain::ending::Ending;
-use shared::domain::provider::ResponseMode;
+use shared::domain::provider::{ResponseMode, matches_whole};
 use shared::domain::secret::Secret;
 use shared::domain::session::{
-    AuthorizationSession, CODE_LIFETIME, Display, Redirected, Returned, SessionToken, Stage,
+    AuthorizationSession, CODE_LIFETIME, Callback, Display, Redirected, Returned, SessionToken,
+    Stage,
 };
 use shared::http::page::{
     self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, returnable,
@@ -25,6 +28,8 @@ use crate::finish::finish_url;
 
 /// KMS encrypts at most this many bytes; no provider's code comes near.
 const MAX_CODE: usize = 4096;
+/// The longest other value, in bytes.
+const MAX_KEPT: usize = 2048;
 
 pub(crate) async fn callback(
     extract::State(state): extract::State<State>,
@@ -74,7 +79,8 @@ impl Answer {
         }
         // A code comes in the way that was asked for. An error may come in the query all the
         // same: that is what a provider falls back to that does not know the mode (H-13).
-        let may_differ = mode == ResponseMode::Query && params.get("code").is_none();
+        let may_differ =
+            mode == ResponseMode::Query && params.get(&session.callback.code_param).is_none();
         if session.response_mode != mode && !may_differ {
             return Err(NOT_OURS);
         }
@@ -115,9 +121,13 @@ pub(crate) async fn climb(
         return end(state, &session, refused(error)).await;
     }
     let code = params
-        .get("code")
+        .get(&session.callback.code_param)
         .filter(|code| (1..=MAX_CODE).contains(&code.len()));
     let code = Secret::new(code.ok_or(NOT_OURS)?);
+    let Some(kept) = kept(&session.callback, &params) else {
+        tracing::warn!(session.id = %session.id, connector.id = %session.connector, "callback_incomplete");
+        return end(state, &session, Ending::ProviderRefused).await;
+    };
 
     let sealed = state
         .keys
@@ -133,6 +143,7 @@ pub(crate) async fn climb(
         code: sealed,
         verifier: redirected.verifier.clone(),
         nonce: redirected.nonce,
+        kept,
     };
     let expires_at = state.clock.now().after(CODE_LIFETIME);
     let state_hash = hash(&token.secret);
@@ -168,6 +179,22 @@ pub(crate) fn expecting<'a>(
         | Stage::Completed { .. }
         | Stage::Ended(_) => Err(ALREADY_USED),
     }
+}
+
+/// What the callback carries beside the code, if that is what it has to be. It comes through a
+/// browser, so that anybody may have written it.
+fn kept(callback: &Callback, params: &Query) -> Option<BTreeMap<String, String>> {
+    let mut kept = BTreeMap::new();
+    for (name, value) in &callback.values {
+        match params.get(&value.param) {
+            Some(text) if text.len() <= MAX_KEPT && matches_whole(&value.pattern, text) => {
+                kept.insert(name.clone(), text.to_owned());
+            }
+            None if !value.required => {}
+            _ => return None,
+        }
+    }
+    Some(kept)
 }
 
 fn issuer_matches(session: &AuthorizationSession, iss: Option<&str>) -> bool {

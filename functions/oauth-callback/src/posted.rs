@@ -16,8 +16,9 @@ use shared::http::request::{Form, Query};
 use crate::State;
 use crate::callback::{Answer, climb, expecting};
 
-/// What of an authorization response is passed on (RFC 6749 section 4.1.2, RFC 9207).
-const FIELDS: [&str; 4] = ["state", "code", "iss", "error"];
+/// What of an authorization response is passed on (RFC 6749 section 4.1.2, RFC 9207) beside the
+/// state, the code and what is kept with it.
+const FIELDS: [&str; 2] = ["iss", "error"];
 
 pub(crate) async fn posted(
     extract::State(state): extract::State<State>,
@@ -42,7 +43,10 @@ fn bounce(answer: &Answer) -> Result<Response, Page> {
     expecting(&answer.session, &answer.token)?;
     let session = &answer.session;
     let params: &Query = &answer.params;
-    let fields = FIELDS.into_iter();
+    let callback = &session.callback;
+    let values = callback.values.values().map(|value| value.param.as_str());
+    let fields = ["state", callback.code_param.as_str()].into_iter();
+    let fields = fields.chain(FIELDS).chain(values);
     let page = Bounce {
         action: format!("/oauth/callback/{}", session.connector),
         fields: fields

@@ -162,6 +162,7 @@ async fn attempt(
         tracing::warn!(session.id = %session.id, error = %failure, "code was not redeemed");
         refusal(&failure)
     })?;
+    answer.connection_config.extend(returned.kept.clone());
     answer.account =
         identify::account(state, session, &redemption, returned, keys, &answer).await?;
     let connection = connect(state, session, &redemption, answer, origin).await?;

@@ -1,6 +1,8 @@
 //! The beginning of a flow: a user connects an account of their own, or their app's back end begins
 //! it for them; or an admin connects the account that everyone in an app uses.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{self, FromRequest as _, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
@@ -10,7 +12,7 @@ use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::app::KeyScope;
 use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::session::{
-    AuthorizationSession, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
+    AuthorizationSession, Callback, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
 use shared::domain::time::Timestamp;
 use shared::http::identity::{Admin, AppBackend, User};
@@ -199,6 +201,11 @@ async fn begin(
         iss_promised: provider.iss_promised,
         return_url,
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
+        callback: Callback {
+            code_param: provider.authorize.code_param,
+            values: provider.callback,
+        },
+        config: BTreeMap::new(),
         display: wanted.display,
         starter_label: wanted.starter_label,
         completion: app.completion,

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::Regex;
+use catalogue_format::{Field, matches};
 
-use super::template::Field;
 use crate::domain::ids::ProviderId;
 
 /// The longest value of a field, in bytes.
@@ -98,13 +97,10 @@ pub(super) fn values<'a>(
 }
 
 fn check(field: &Field, value: &str) -> Result<(), ConfigError> {
-    let fits = value.len() <= MAX_VALUE
-        && field.pattern.as_deref().is_none_or(|pattern| {
-            // Patterns are part of the binary and a test compiles each of them.
-            Regex::new(pattern)
-                .expect("patterns of fields compile")
-                .is_match(value)
-        });
+    let pattern = field.pattern.as_deref();
+    let fits = (1..=MAX_VALUE).contains(&value.len())
+        && !value.contains(char::is_control)
+        && pattern.is_none_or(|pattern| matches(pattern, value));
     if fits {
         Ok(())
     } else {

@@ -6,25 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::time::Duration;
 
+use catalogue_format::{Field, Template, check};
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::config::{self, ConfigError};
-use super::template::Field;
+use super::fill;
 use super::view::{ProviderDetails, ProviderSummary, REDIRECT_URI_RULE};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
-use crate::domain::provider::{
-    AccessTokenExchange, Authorize, BodyEncoding, ClientAuth, ExchangeMethod, IdTokenProfile,
-    Identity, Provider, RefreshGrant, RefreshProfile, ResponseMode, Revocation, RevocationReach,
-    RevocationShape, RevokedToken, Rotation, TokenEndpointProfile, is_protocol_param,
-};
+use crate::domain::provider::Provider;
 
 pub(super) const ID: &str = "custom";
-
-const DAY: u64 = 24 * 3600;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,12 +50,16 @@ pub(super) fn details() -> ProviderDetails {
         fields: DESCRIPTION.fields.clone(),
         scopes_help: DESCRIPTION.scopes_help.clone(),
         scope_separator: None,
+        scopes: Vec::new(),
         setup_notes: DESCRIPTION.setup_notes.clone(),
         redirect_uri_rule: REDIRECT_URI_RULE,
         pkce: None,
+        rotation: None,
+        revocation_reach: None,
         hard_limit_days: None,
         verified_on: None,
         sources: Vec::new(),
+        unchecked: Vec::new(),
     }
 }
 
@@ -69,79 +68,37 @@ pub(super) fn resolve(
     config: &BTreeMap<String, String>,
     rules: AddressRules,
 ) -> Result<Provider, ConfigError> {
+    let template = template(config, rules)?;
+    fill::fill(id, &template, &BTreeMap::new(), rules)
+}
+
+/// What the answers describe.
+fn template(
+    config: &BTreeMap<String, String>,
+    rules: AddressRules,
+) -> Result<Template, ConfigError> {
     let answers = Answers {
         values: config::values(&DESCRIPTION.fields, config)?,
-        rules,
+        rotates: config.contains_key("rotation"),
     };
-    let basic = answers.is("token_auth", "basic");
-    let separator = if answers.is("scope_separator", "comma") {
-        ","
-    } else {
-        " "
-    };
-    let authorize_url = answers.required_url("authorize_url")?;
-    Ok(Provider {
-        id: id.clone(),
-        name: authorize_url.host_str().unwrap_or_default().to_owned(),
-        issuer: answers.issuer()?,
-        iss_promised: answers.is("iss", "promised"),
-        id_tokens: answers.id_tokens()?,
-        authorize: Authorize {
-            url: authorize_url,
-            params: BTreeMap::new(),
-            scope_separator: separator.into(),
-            scope_param: "scope".into(),
-            response_mode: answers.response_mode(),
-            pkce: answers.is("pkce", "s256"),
-        },
-        token: TokenEndpointProfile {
-            url: answers.required_url("token_url")?,
-            auth: if basic {
-                ClientAuth::Basic
-            } else {
-                ClientAuth::Post
-            },
-            body: BodyEncoding::Form,
-            params: BTreeMap::new(),
-            token_path: String::new(),
-            bearer_types: Vec::new(),
-            success_flag: None,
-            error_path: None,
-            errors: BTreeMap::new(),
-            scope_separator: separator.into(),
-        },
-        revocation: answers.url("revoke_url")?.map(|url| Revocation {
-            url: url.into(),
-            shape: if basic {
-                RevocationShape::FormBasic
-            } else {
-                RevocationShape::FormPost
-            },
-            token: RevokedToken::Refresh,
-            reach: if answers.is("revoke_reach", "account") {
-                RevocationReach::Account
-            } else {
-                RevocationReach::Grant
-            },
-        }),
-        refresh: RefreshProfile {
-            grant: answers.refresh_grant()?,
-            rotation: answers.rotation()?,
-            idle_limit: answers.days("idle_days")?,
-            hard_limit: answers.days("hard_limit_days")?,
-            refresh_expires_in: answers.text("refresh_expires_in").map(str::to_owned),
-            assumed_lifetime: answers.assumed_lifetime()?,
-        },
-        identity: answers.identity()?,
-        captured: BTreeMap::new(),
-        headers: BTreeMap::new(),
-    })
+    let description = answers.description()?;
+    // Every answer has been put where one of its kind belongs.
+    let template = serde_json::from_value(description).expect("answers make a template");
+    let allowed = |url: &Url| rules.check(url).map_err(|refused| refused.to_string());
+    match check(&template, &allowed).into_iter().next() {
+        None => Ok(template),
+        Some(fault) => {
+            let field = answers.field_of(&fault.member);
+            Err(ConfigError::invalid(field, fault.reason))
+        }
+    }
 }
 
 /// The admin's answers, each checked against its field's pattern.
 struct Answers<'a> {
     values: BTreeMap<&'a str, &'a str>,
-    rules: AddressRules,
+    /// Whether the admin has said something of rotation.
+    rotates: bool,
 }
 
 impl<'a> Answers<'a> {
@@ -153,31 +110,12 @@ impl<'a> Answers<'a> {
         self.text(field) == Some(value)
     }
 
-    fn number(&self, field: &str, most: u64) -> Result<Option<u64>, ConfigError> {
-        match self.text(field).map(str::parse) {
-            None => Ok(None),
-            Some(Ok(number)) if number <= most => Ok(Some(number)),
-            Some(_) => Err(ConfigError::invalid(
-                field,
-                format!("must be at most {most}"),
-            )),
-        }
+    fn number(&self, field: &str) -> Option<u32> {
+        // A pattern has let digits through, and not many.
+        self.text(field).and_then(|text| text.parse().ok())
     }
 
-    fn days(&self, field: &str) -> Result<Option<Duration>, ConfigError> {
-        let days = self.number(field, 3650)?;
-        Ok(days.map(|days| Duration::from_secs(days * DAY)))
-    }
-
-    fn assumed_lifetime(&self) -> Result<Option<Duration>, ConfigError> {
-        if self.is("assumed_lifetime", "never") {
-            return Ok(None);
-        }
-        let seconds = self.number("assumed_lifetime", 365 * DAY)?;
-        Ok(seconds.map(Duration::from_secs))
-    }
-
-    fn required_url(&self, field: &str) -> Result<Url, ConfigError> {
+    fn required_url(&self, field: &str) -> Result<String, ConfigError> {
         self.url(field)?.ok_or_else(|| {
             let fields = DESCRIPTION.fields.iter();
             let described = fields.into_iter().find(|known| known.name == field);
@@ -188,43 +126,77 @@ impl<'a> Answers<'a> {
         })
     }
 
-    fn url(&self, field: &str) -> Result<Option<Url>, ConfigError> {
+    /// A URL in its normal form, in which there are no blanks.
+    fn url(&self, field: &str) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.text(field) else {
             return Ok(None);
         };
-        let invalid = |rule: String| Err(ConfigError::invalid(field, rule));
-        let Ok(url) = Url::parse(text) else {
-            return invalid("must be a URL".into());
+        match Url::parse(text) {
+            // In a query a brace would stay one.
+            Ok(url) if !url.as_str().contains('{') => Ok(Some(url.into())),
+            Ok(_) => Err(ConfigError::invalid(field, "must not contain {")),
+            Err(_) => Err(ConfigError::invalid(field, "must be a URL")),
+        }
+    }
+
+    /// The answers as a description. What is null is left out.
+    fn description(&self) -> Result<Value, ConfigError> {
+        let authorize_url = self.required_url("authorize_url")?;
+        let host = Url::parse(&authorize_url).ok();
+        let host = host.as_ref().and_then(Url::host_str).unwrap_or("?");
+        let auth = self.text("token_auth");
+        let separator = if self.is("scope_separator", "comma") {
+            ","
+        } else {
+            " "
         };
-        if let Err(refused) = self.rules.check(&url) {
-            return invalid(refused.to_string());
-        }
-        // RFC 6749 sections 3.1 and 3.2: endpoints have no fragment.
-        if url.fragment().is_some() {
-            return invalid("must not contain #".into());
-        }
-        if let Some((name, _)) = url.query_pairs().find(|(name, _)| is_protocol_param(name)) {
-            return invalid(format!("must not contain the parameter {name}"));
-        }
-        Ok(Some(url))
+        // Compared as a plain string (RFC 9207 section 2.4), so it stays the text it is.
+        let issuer = self.url("issuer")?.and(self.text("issuer"));
+        let refresh = json!({
+            "rotation": self.rotation()?,
+            "idle_days": self.number("idle_days"),
+            "hard_limit_days": self.number("hard_limit_days"),
+            "refresh_expires_in": self.text("refresh_expires_in"),
+            "assumed_lifetime": match self.number("assumed_lifetime") {
+                Some(seconds) => json!({"seconds": seconds}),
+                None => json!("never"),
+            },
+            "request": self.renewal()?,
+        });
+        Ok(without_null(json!({
+            "name": host.chars().take(100).collect::<String>(),
+            "issuer": issuer,
+            "iss_promised": self.is("iss", "promised"),
+            "id_token": self.id_token(issuer)?,
+            "authorize": {
+                "url": authorize_url,
+                "scope_separator": separator,
+                "response_mode": self.text("response_mode"),
+                "pkce": if self.is("pkce", "off") { "off" } else { "optional" },
+            },
+            "token": {
+                "url": self.required_url("token_url")?,
+                "auth": auth,
+                "scope_separator": separator,
+            },
+            "refresh": refresh,
+            "revoke": self.url("revoke_url")?.map(|url| json!({
+                "url": url,
+                "token": if self.exchanges() { "access" } else { "refresh" },
+                "send": "form",
+                "hint": true,
+                "auth": auth,
+                "reach": self.text("revoke_reach"),
+            })),
+            "identity": self.identity()?,
+        })))
     }
 
-    /// The issuer stays the text the admin gave: it is compared as a plain string (RFC 9207
-    /// section 2.4), so it must not be normalised.
-    fn issuer(&self) -> Result<Option<String>, ConfigError> {
-        match self.url("issuer")? {
-            Some(url) if url.query().is_some() => {
-                // RFC 8414 section 2.
-                Err(ConfigError::invalid("issuer", "must not contain ?"))
+    fn id_token(&self, issuer: Option<&str>) -> Result<Option<Value>, ConfigError> {
+        match (issuer, self.url("jwks_url")?) {
+            (Some(issuer), Some(jwks_url)) => {
+                Ok(Some(json!({"issuer": issuer, "jwks_url": jwks_url})))
             }
-            Some(_) => Ok(self.text("issuer").map(str::to_owned)),
-            None => Ok(None),
-        }
-    }
-
-    fn id_tokens(&self) -> Result<Option<IdTokenProfile>, ConfigError> {
-        match (self.issuer()?, self.url("jwks_url")?) {
-            (Some(issuer), Some(jwks_url)) => Ok(Some(IdTokenProfile { issuer, jwks_url })),
             (_, None) => Ok(None),
             (None, Some(_)) => Err(ConfigError::invalid(
                 "jwks_url",
@@ -234,20 +206,26 @@ impl<'a> Answers<'a> {
     }
 
     /// The account URL where there is one, else a validated ID token.
-    fn identity(&self) -> Result<Option<Identity>, ConfigError> {
+    fn identity(&self) -> Result<Option<Value>, ConfigError> {
         let url = self.url("userinfo_url")?;
         let id_token = url.is_none() && self.text("jwks_url").is_some();
-        Ok((url.is_some() || id_token).then(|| Identity {
-            id_token,
-            url,
-            id: self.text("userinfo_id").unwrap_or("/sub").to_owned(),
-            label: self.text("userinfo_label").map(str::to_owned),
+        Ok((url.is_some() || id_token).then(|| {
+            json!({
+                "id_token": id_token,
+                "url": url,
+                "id": self.text("userinfo_id"),
+                "label": self.text("userinfo_label"),
+            })
         }))
+    }
+
+    fn exchanges(&self) -> bool {
+        self.text("exchange_grant_type").is_some()
     }
 
     /// The exchange of access tokens takes the place of refresh tokens when its grant type is
     /// given; its other fields mean nothing without.
-    fn refresh_grant(&self) -> Result<RefreshGrant, ConfigError> {
+    fn renewal(&self) -> Result<Option<Value>, ConfigError> {
         const GOES_ALONG: [&str; 4] = [
             "exchange_param",
             "exchange_method",
@@ -257,44 +235,32 @@ impl<'a> Answers<'a> {
         let Some(grant_type) = self.text("exchange_grant_type") else {
             let stray = GOES_ALONG.iter().find(|field| self.text(field).is_some());
             return match stray {
-                None => Ok(RefreshGrant::RefreshToken),
+                None => Ok(None),
                 Some(field) => Err(ConfigError::invalid(
                     field,
                     "goes with exchange_grant_type only",
                 )),
             };
         };
-        let token_param = self.text("exchange_param").unwrap_or("access_token");
-        if is_protocol_param(token_param) {
-            return Err(ConfigError::invalid(
-                "exchange_param",
-                "must not be a parameter of the protocol",
-            ));
-        }
-        let min_age = self.number("exchange_min_age", 30 * DAY)?.unwrap_or(0);
-        Ok(RefreshGrant::AccessToken(AccessTokenExchange {
-            grant_type: grant_type.to_owned(),
-            token_param: token_param.to_owned(),
-            method: if self.is("exchange_method", "get") {
-                ExchangeMethod::Get
-            } else {
-                ExchangeMethod::Post
-            },
-            url: self.url("exchange_url")?,
-            min_age: Duration::from_secs(min_age),
-        }))
+        Ok(Some(json!({
+            "url": self.url("exchange_url")?,
+            "method": self.text("exchange_method"),
+            "grant_type": grant_type,
+            "token": "access",
+            "token_param": self.text("exchange_param"),
+            "min_age_seconds": self.number("exchange_min_age"),
+        })))
     }
 
-    fn response_mode(&self) -> Option<ResponseMode> {
-        let modes = [ResponseMode::Query, ResponseMode::FormPost];
-        let told = self.text("response_mode")?;
-        modes.into_iter().find(|mode| mode.as_str() == told)
-    }
-
-    fn rotation(&self) -> Result<Rotation, ConfigError> {
-        let grace = self.number("grace_seconds", 86_400)?;
-        match (self.text("rotation"), grace) {
-            (Some("grace"), Some(seconds)) => Ok(Rotation::Grace(Duration::from_secs(seconds))),
+    /// Nothing rotates where access tokens are exchanged, unless the admin says so, who is then
+    /// told.
+    fn rotation(&self) -> Result<Value, ConfigError> {
+        let grace = self.number("grace_seconds");
+        let rotation = self
+            .text("rotation")
+            .filter(|_| self.rotates || !self.exchanges());
+        match (rotation, grace) {
+            (Some("grace"), Some(seconds)) => Ok(json!({"grace": seconds})),
             (Some("grace"), None) => Err(ConfigError::MissingField {
                 field: "grace_seconds".into(),
                 example: "30".into(),
@@ -303,9 +269,41 @@ impl<'a> Answers<'a> {
                 "grace_seconds",
                 "goes with rotation grace only",
             )),
-            (Some("none"), None) => Ok(Rotation::None),
-            (Some("sliding"), None) => Ok(Rotation::Sliding),
-            (_, None) => Ok(Rotation::Strict),
+            (rotation, None) => Ok(json!(rotation.unwrap_or("none"))),
         }
+    }
+
+    /// The field that a member of the description was made of.
+    fn field_of(&self, member: &str) -> &str {
+        match member {
+            "authorize.url" => "authorize_url",
+            "id_token.jwks_url" => "jwks_url",
+            "id_token.issuer" | "issuer" => "issuer",
+            "identity.id" => "userinfo_id",
+            "identity.label" => "userinfo_label",
+            "identity.url" => "userinfo_url",
+            "iss_promised" => "iss",
+            "refresh.assumed_lifetime" => "assumed_lifetime",
+            "refresh.hard_limit_days" => "hard_limit_days",
+            "refresh.idle_days" => "idle_days",
+            "refresh.request.min_age_seconds" => "exchange_min_age",
+            "refresh.request.token" => "rotation",
+            "refresh.request.token_param" => "exchange_param",
+            "refresh.request.url" => "exchange_url",
+            "refresh.rotation" => "grace_seconds",
+            "revoke.url" => "revoke_url",
+            _ => "token_url",
+        }
+    }
+}
+
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(name, value)| (name, without_null(value)));
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+        other => other,
     }
 }

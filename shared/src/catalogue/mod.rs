@@ -1,19 +1,21 @@
 //! The providers Grantry knows: data files and the code that fills them in.
 //!
-//! A provider is a file in `providers/`; what makes it special is a field of the
-//! [`template`] format, never a branch on its name. The one exception is `custom`, whose
-//! endpoints an admin gives. No network, no secrets: a template says where a connector's
-//! client talks to, [`resolve`] makes sure that it is where the admin may send it.
+//! A provider is a file in `shared/catalogue/providers`; what makes it special is a member of the
+//! format, never a branch on its name. The one exception is `custom`, which an admin describes. No
+//! network, no secrets: a template says where a connector's client talks to, [`resolve`] makes
+//! sure that it is where the admin may send it.
+//!
+//! The build has read the files, refused what is wrong in them, and left two tables.
 
 mod config;
 mod custom;
 mod fill;
 mod metadata;
-pub mod template;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+
+use catalogue_format::{Notes, Template};
 
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
@@ -21,13 +23,12 @@ use crate::domain::provider::Provider;
 
 pub use config::ConfigError;
 pub use metadata::{MetadataFault, discovered, issuer_to_ask, metadata_urls};
-pub use template::{Field, Template};
 pub use view::{ProviderDetails, ProviderSummary};
 
 /// All providers in the order of their ids, `custom` last, for `GET /v1/providers`.
 pub fn providers() -> Vec<ProviderSummary> {
-    let templates = FILES.iter().map(|file| view::summary(file.template()));
-    templates.chain([custom::summary()]).collect()
+    let ids = TEMPLATES.iter().filter_map(|(id, _)| view::summary(id));
+    ids.chain([custom::summary()]).collect()
 }
 
 /// What an admin needs to know about one provider, for `GET /v1/providers/{provider}`.
@@ -35,16 +36,7 @@ pub fn details(provider: &ProviderId) -> Option<ProviderDetails> {
     if provider.as_str() == custom::ID {
         return Some(custom::details());
     }
-    template(provider).map(view::details)
-}
-
-/// The template of a provider. Only the file asked for is parsed, once: a cold start pays for
-/// none and a request for one.
-pub fn template(provider: &ProviderId) -> Option<&'static Template> {
-    let index = FILES
-        .binary_search_by_key(&provider.as_str(), |file| file.id)
-        .ok()?;
-    Some(FILES[index].template())
+    view::details(provider.as_str())
 }
 
 /// The provider as one connector sees it: its template, or the endpoints of `custom`, filled
@@ -60,48 +52,35 @@ pub fn resolve(
     if provider.as_str() == custom::ID {
         return custom::resolve(provider, config, rules);
     }
-    let template = template(provider).ok_or_else(|| ConfigError::UnknownProvider {
+    let template = template(provider.as_str()).ok_or_else(|| ConfigError::UnknownProvider {
         provider: provider.clone(),
     })?;
-    fill::fill(provider, template, config, rules)
+    fill::fill(provider, &template, config, rules)
 }
 
-struct File {
-    id: &'static str,
-    json: &'static str,
-    parsed: OnceLock<Template>,
+/// The template of a provider. Only the one that is asked for is parsed.
+fn template(provider: &str) -> Option<Template> {
+    find(TEMPLATES, provider)
 }
 
-impl File {
-    const fn new(id: &'static str, json: &'static str) -> Self {
-        Self {
-            id,
-            json,
-            parsed: OnceLock::new(),
-        }
-    }
-
-    fn template(&self) -> &Template {
-        self.parsed.get_or_init(|| {
-            // The text is part of the binary and a test parses every file.
-            serde_json::from_str(self.json).expect("catalogue files are well formed")
-        })
-    }
+/// What people read about a provider.
+fn notes(provider: &str) -> Option<Notes> {
+    find(NOTES, provider)
 }
 
-/// In the order of their ids, which [`template`] searches by.
-static FILES: [File; 10] = [
-    File::new("airtable", include_str!("providers/airtable.json")),
-    File::new("dropbox", include_str!("providers/dropbox.json")),
-    File::new("github", include_str!("providers/github.json")),
-    File::new("gitlab", include_str!("providers/gitlab.json")),
-    File::new("google", include_str!("providers/google.json")),
-    File::new("hubspot", include_str!("providers/hubspot.json")),
-    File::new("microsoft", include_str!("providers/microsoft.json")),
-    File::new("notion", include_str!("providers/notion.json")),
-    File::new("salesforce", include_str!("providers/salesforce.json")),
-    File::new("slack", include_str!("providers/slack.json")),
-];
+fn find<T: serde::de::DeserializeOwned>(table: Table, provider: &str) -> Option<T> {
+    let index = table.binary_search_by_key(&provider, |(id, _)| id).ok()?;
+    // The build has read it as the same type.
+    Some(serde_json::from_str(table[index].1).expect("the catalogue is well formed"))
+}
+
+/// Ids in their order, and JSON.
+type Table = &'static [(&'static str, &'static str)];
+
+static TEMPLATES: Table = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
+
+/// Apart from [`TEMPLATES`], so that a function that shows none carries none.
+static NOTES: Table = include!(concat!(env!("OUT_DIR"), "/notes.rs"));
 
 #[cfg(test)]
 mod hostile_tests;

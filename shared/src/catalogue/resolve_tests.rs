@@ -4,8 +4,8 @@ use url::Url;
 
 use super::*;
 use crate::domain::provider::{
-    AccessTokenExchange, ClientAuth, ExchangeMethod, RefreshGrant, RefreshProfile, RevocationShape,
-    RevokedToken, Rotation,
+    BodyEncoding, ClientAuth, GrantRequest, Method, RefreshGrant, RefreshProfile, RequestAuth,
+    RevocationAuth, RevokedToken, Rotation, TokenCarrier,
 };
 
 fn id(text: &str) -> ProviderId {
@@ -50,39 +50,50 @@ fn an_unknown_provider_or_field_is_refused_by_name() {
     assert!(error.to_string().contains("token_url"), "{error}");
 }
 
+/// A provider with a field for each of its hosts, and whatever else `more` says.
+fn filled(more: serde_json::Value, pairs: &[(&str, &str)]) -> Result<Provider, ConfigError> {
+    let mut template = serde_json::json!({
+        "name": "Acme",
+        "fields": [
+            {"name": "host", "label": "Host", "help": "a host", "required": true,
+             "pattern": "^[a-z.]{1,63}$", "example": "acme.example"},
+            {"name": "region", "label": "Region", "help": "a region", "example": "eu"}
+        ],
+        "authorize": {"url": "https://{host}/authorize", "pkce": "off"},
+        "token": {"url": "https://{host}/token", "auth": "basic"},
+        "refresh": {"rotation": "none", "assumed_lifetime": "never"}
+    });
+    for (member, value) in more.as_object().unwrap() {
+        template[member] = value.clone();
+    }
+    let template = serde_json::from_value(template).unwrap();
+    let pairs = [&[("host", "a.example")], pairs].concat();
+    fill::fill(
+        &id("acme"),
+        &template,
+        &config(&pairs),
+        AddressRules::PublicHttps,
+    )
+}
+
 #[test]
 fn a_template_tells_how_its_grants_live_and_die() {
-    let mut file: serde_json::Value =
-        serde_json::from_str(include_str!("providers/gitlab.json")).unwrap();
-    file["refresh"] = serde_json::json!({
-        "rotation": {"grace": 60},
-        "idle_days": 100,
-        "hard_limit_days": 1825,
-        "refresh_expires_in": "x_expires_in",
-        "assumed_lifetime": {"seconds": 3600},
-        "exchange": {
-            "grant_type": "x_exchange",
-            "token_param": "x_token",
-            "method": "get",
-            "url": "https://{host}/renew",
-            "min_age_seconds": 86_400,
-        },
-    });
-    let template: Template = serde_json::from_value(file).unwrap();
-    let host = config(&[("host", "gitlab.example.com")]);
-    let rules = AddressRules::PublicHttps;
-    let provider = fill::fill(&id("gitlab"), &template, &host, rules).unwrap();
+    let provider = filled(
+        serde_json::json!({"refresh": {
+            "rotation": {"grace": 60},
+            "idle_days": 100,
+            "hard_limit_days": 1825,
+            "refresh_expires_in": "x_expires_in",
+            "assumed_lifetime": {"seconds": 3600},
+        }}),
+        &[],
+    );
     let seconds = std::time::Duration::from_secs;
     assert_eq!(
-        provider.refresh,
+        provider.unwrap().refresh,
         RefreshProfile {
-            grant: RefreshGrant::AccessToken(AccessTokenExchange {
-                grant_type: "x_exchange".into(),
-                token_param: "x_token".into(),
-                method: ExchangeMethod::Get,
-                url: Url::parse("https://gitlab.example.com/renew").ok(),
-                min_age: seconds(86_400),
-            }),
+            grant: RefreshGrant::RefreshToken,
+            request: None,
             rotation: Rotation::Grace(seconds(60)),
             idle_limit: Some(seconds(100 * 86_400)),
             hard_limit: Some(seconds(1825 * 86_400)),
@@ -90,7 +101,74 @@ fn a_template_tells_how_its_grants_live_and_die() {
             assumed_lifetime: Some(seconds(3600)),
         }
     );
-    assert_eq!(view::details(&template).hard_limit_days, Some(1825));
+    let nothing = serde_json::json!({"refresh": {
+        "tokens": false, "rotation": "none", "assumed_lifetime": {"seconds": 60}
+    }});
+    let grant = filled(nothing, &[]).unwrap().refresh.grant;
+    assert_eq!(grant, RefreshGrant::Nothing);
+}
+
+#[test]
+fn what_a_refresh_leaves_out_is_as_in_the_token_request() {
+    let token = serde_json::json!({
+        "url": "https://{host}/token", "auth": "basic", "body": "json", "token_path": "/data",
+        "params": {"type": "web", "region": "{region}"}
+    });
+    let refresh = |request: serde_json::Value| {
+        let refresh = serde_json::json!({
+            "rotation": "none", "assumed_lifetime": "never", "request": request
+        });
+        let more = serde_json::json!({"token": token, "refresh": refresh});
+        filled(more, &[("region", "eu")]).unwrap().refresh
+    };
+    let least = refresh(serde_json::json!({}));
+    assert_eq!(least.grant, RefreshGrant::RefreshToken);
+    let params = |pairs: &[(&str, &str)]| config(pairs);
+    assert_eq!(
+        least.request.unwrap(),
+        GrantRequest {
+            url: Url::parse("https://a.example/token").unwrap(),
+            method: Method::Post,
+            grant_type: "refresh_token".into(),
+            token_param: "refresh_token".into(),
+            auth: RequestAuth::Basic,
+            body: BodyEncoding::Json,
+            params: params(&[("region", "eu"), ("type", "web")]),
+            token_path: "/data".into(),
+        }
+    );
+    let most = refresh(serde_json::json!({
+        "url": "https://{host}/renew", "method": "get", "grant_type": "x", "token": "access",
+        "token_param": "t", "params": {"type": "refresh"}, "token_path": "", "min_age_seconds": 9
+    }));
+    let min_age = std::time::Duration::from_secs(9);
+    assert_eq!(most.grant, RefreshGrant::AccessToken { min_age });
+    assert_eq!(
+        most.request.unwrap(),
+        GrantRequest {
+            url: Url::parse("https://a.example/renew").unwrap(),
+            method: Method::Get,
+            grant_type: "x".into(),
+            token_param: "t".into(),
+            // A client secret has no place in a URL, unless the description puts it there.
+            auth: RequestAuth::None,
+            body: BodyEncoding::Json,
+            params: params(&[("region", "eu"), ("type", "refresh")]),
+            token_path: String::new(),
+        }
+    );
+}
+
+#[test]
+fn a_parameter_whose_field_was_left_empty_is_not_sent() {
+    let authorize = serde_json::json!({"authorize": {
+        "url": "https://{host}/authorize", "pkce": "required",
+        "params": {"region": "{region}", "prompt": "consent"}
+    }});
+    let provider = filled(authorize.clone(), &[]).unwrap();
+    assert_eq!(provider.authorize.params, config(&[("prompt", "consent")]));
+    let provider = filled(authorize, &[("region", "a&b={host}")]).unwrap();
+    assert_eq!(provider.authorize.params["region"], "a&b={host}");
 }
 
 #[test]
@@ -127,7 +205,9 @@ fn a_custom_provider_takes_every_quirk_it_documents() {
     assert!(!provider.authorize.pkce);
     assert_eq!(provider.token.auth, ClientAuth::Basic);
     let revocation = provider.revocation.unwrap();
-    assert_eq!(revocation.shape, RevocationShape::FormBasic);
+    assert_eq!(revocation.send, TokenCarrier::Form);
+    assert_eq!(revocation.auth, RevocationAuth::Basic);
+    assert!(revocation.hint && revocation.either);
     assert_eq!(revocation.token, RevokedToken::Refresh);
     assert_eq!(revocation.url, "https://auth.example.com/revoke?v=2");
     let identity = provider.identity.unwrap();
@@ -141,6 +221,7 @@ fn a_custom_provider_takes_every_quirk_it_documents() {
     let told = provider.refresh.refresh_expires_in.as_deref();
     assert_eq!(told, Some("refresh_token_expires_in"));
     assert_eq!(provider.refresh.grant, RefreshGrant::RefreshToken);
+    assert_eq!(provider.refresh.request, None);
     assert_eq!(provider.refresh.assumed_lifetime, None);
 }
 
@@ -148,26 +229,29 @@ fn a_custom_provider_takes_every_quirk_it_documents() {
 fn a_custom_provider_may_exchange_access_tokens_in_either_way() {
     let exchange = |more: &[(&str, &str)]| {
         let pairs = [&[("exchange_grant_type", "x_refresh")], more].concat();
-        match custom(&pairs).unwrap().refresh.grant {
-            RefreshGrant::AccessToken(exchange) => exchange,
-            RefreshGrant::RefreshToken => panic!("no exchange"),
-        }
+        let refresh = custom(&pairs).unwrap().refresh;
+        assert_eq!(refresh.rotation, Rotation::None, "nothing rotates");
+        (refresh.grant, refresh.request.unwrap())
     };
-    let post = exchange(&[]);
+    let age = |seconds| RefreshGrant::AccessToken {
+        min_age: std::time::Duration::from_secs(seconds),
+    };
+    let (grant, post) = exchange(&[]);
+    assert_eq!(grant, age(0));
     assert_eq!(post.grant_type, "x_refresh");
     assert_eq!(post.token_param, "access_token");
-    assert_eq!(post.method, ExchangeMethod::Post);
-    assert_eq!((post.url, post.min_age), (None, Default::default()));
-    let get = exchange(&[
+    assert_eq!((post.method, post.auth), (Method::Post, RequestAuth::Post));
+    assert_eq!(post.url.as_str(), "https://auth.example.com/token");
+    let (grant, get) = exchange(&[
         ("exchange_param", "x_token"),
         ("exchange_method", "get"),
         ("exchange_url", "https://graph.example.com/renew"),
         ("exchange_min_age", "86400"),
     ]);
+    assert_eq!(grant, age(86_400));
     assert_eq!(get.token_param, "x_token");
-    assert_eq!(get.method, ExchangeMethod::Get);
-    assert_eq!(get.url, Url::parse("https://graph.example.com/renew").ok());
-    assert_eq!(get.min_age.as_secs(), 86_400);
+    assert_eq!((get.method, get.auth), (Method::Get, RequestAuth::None));
+    assert_eq!(get.url.as_str(), "https://graph.example.com/renew");
 }
 
 #[test]
@@ -225,6 +309,11 @@ fn values_that_make_no_sense_together_are_refused_by_name() {
         (&[("assumed_lifetime", "0")][..], "assumed_lifetime"),
         (&[("hard_limit_days", "3651")][..], "hard_limit_days"),
         (&[("refresh_expires_in", "/a")][..], "refresh_expires_in"),
+        (
+            &[("exchange_grant_type", "x"), ("rotation", "strict")][..],
+            "rotation",
+        ),
+        (&[("iss", "promised")][..], "iss"),
         (&[("exchange_method", "get")][..], "exchange_method"),
         (&[("exchange_min_age", "60")][..], "exchange_min_age"),
         (

@@ -45,7 +45,8 @@ endings! {
     MixedUp = "failed", "mixup_suspected";
     /// A fault of ours, after the code was spent (C9).
     NotStored = "failed", "not_stored";
-    /// The provider answered with an error of the request or of the connector's client.
+    /// The provider answered with an error of the request or of the connector's client, or without
+    /// what its answer has to carry.
     ProviderRefused = "failed", "provider_refused";
     /// The provider was down, or its answer to the code was lost (C11).
     ProviderUnavailable = "failed", "provider_unavailable";

@@ -4,8 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use catalogue_format::{
+    BodyEncoding, CallbackValue, ClientAuth, ErrorClass, Method, RequestAuth, ResponseMode,
+    RevocationAuth, RevocationReach, RevokedToken, ScopeEncoding, TokenCarrier, is_protocol_param,
+    matches as matches_whole,
+};
 
 use super::ids::ProviderId;
 use super::scopes::ScopeList;
@@ -28,8 +33,12 @@ pub struct Provider {
     pub id_tokens: Option<IdTokenProfile>,
     /// Where the browser is sent.
     pub authorize: Authorize,
+    /// What of the callback is kept beside the code, by its name in `connection_config`.
+    pub callback: BTreeMap<String, CallbackValue>,
     /// Where codes and refresh tokens are redeemed.
     pub token: TokenEndpointProfile,
+    /// What is asked for with the access token that a code brought, before it is kept.
+    pub after_code: Option<GrantRequest>,
     /// How a grant is revoked; `None` when the provider offers no way.
     pub revocation: Option<Revocation>,
     /// Headers that the provider wants on every request, such as the version of its API.
@@ -51,19 +60,17 @@ impl Provider {
     }
 
     /// Every address that is called or that a browser is sent to, each kind in its place.
-    pub fn endpoints(&self) -> [Option<&str>; 6] {
-        let exchange = match &self.refresh.grant {
-            RefreshGrant::RefreshToken => None,
-            RefreshGrant::AccessToken(exchange) => exchange.url.as_ref(),
-        };
+    pub fn endpoints(&self) -> [Option<&str>; 7] {
         let identity = self.identity.as_ref();
         let id_tokens = self.id_tokens.as_ref();
+        let refresh = self.refresh.request.as_ref();
         [
             Some(self.authorize.url.as_str()),
             Some(self.token.url.as_str()),
+            self.after_code.as_ref().map(|at| at.url.as_str()),
+            refresh.map(|at| at.url.as_str()),
             self.revocation.as_ref().map(|at| at.url.as_str()),
             identity.and_then(|at| at.url.as_ref()).map(Url::as_str),
-            exchange.map(Url::as_str),
             id_tokens.map(|at| at.jwks_url.as_str()),
         ]
     }
@@ -92,67 +99,28 @@ pub struct Authorize {
     pub scope_separator: String,
     /// The name of the parameter that carries the scopes. Slack's user token wants another.
     pub scope_param: String,
+    /// How the scopes are written into the URL.
+    pub scope_encoding: ScopeEncoding,
+    /// The provider's names of parameters of the protocol.
+    pub rename: BTreeMap<String, String>,
+    /// Parameters of the protocol that are left out.
+    pub omit: Vec<String>,
     /// How the provider is asked to send the browser back; `None` to leave it at its default,
     /// the query (OAuth 2.0 Multiple Response Type Encoding Practices section 2.1).
     pub response_mode: Option<ResponseMode>,
+    /// What the callback calls the code.
+    pub code_param: String,
     /// Whether PKCE with S256 is sent. Off only where a provider rejects it (H-05).
     pub pkce: bool,
-}
-
-/// How an authorization response travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResponseMode {
-    /// In the query of a GET.
-    #[default]
-    Query,
-    /// In the form of a POST (OAuth 2.0 Form Post Response Mode).
-    FormPost,
-}
-
-impl ResponseMode {
-    /// The value of `response_mode`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::FormPost => "form_post",
-        }
-    }
 }
 
 impl Authorize {
     /// Whether a parameter belongs to the protocol or to this profile's scopes, so that neither
     /// a profile nor an endpoint's own query may set it (H-15).
     pub fn reserves(&self, name: &str) -> bool {
-        name == self.scope_param || is_protocol_param(name)
+        let own = self.rename.values().any(|own| own == name);
+        own || name == self.scope_param || is_protocol_param(name)
     }
-}
-
-/// Whether a request parameter is the protocol's own, of the authorization request (RFC 6749,
-/// RFC 7636, RFC 8707, RFC 9126, OpenID Connect) or of the token request. Not `request`: there
-/// are providers whose endpoints need one of another meaning.
-pub fn is_protocol_param(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
-        "client_assertion",
-        "client_assertion_type",
-        "client_id",
-        "client_secret",
-        "code",
-        "code_verifier",
-        "grant_type",
-        "nonce",
-        "redirect_uri",
-        "refresh_token",
-        "request_uri",
-        "resource",
-        "response_mode",
-        "response_type",
-        "scope",
-        "state",
-    ];
-    // Some servers ignore the case of parameter names.
-    let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("code_challenge")
 }
 
 /// The token request and the shape of its answer.
@@ -166,6 +134,12 @@ pub struct TokenEndpointProfile {
     pub body: BodyEncoding,
     /// Extra parameters of every token request.
     pub params: BTreeMap<String, String>,
+    /// The provider's names of parameters of the protocol, in every request that spends something.
+    pub rename: BTreeMap<String, String>,
+    /// Parameters of the protocol that are left out.
+    pub omit: Vec<String>,
+    /// The provider's names of the members of an answer (RFC 6749 section 5.1).
+    pub members: BTreeMap<String, String>,
     /// JSON pointer to the object that holds the tokens; empty for the whole answer. Where
     /// there are none, as in Slack's answers to a refresh, the whole answer is looked at.
     pub token_path: String,
@@ -179,101 +153,56 @@ pub struct TokenEndpointProfile {
     pub errors: BTreeMap<String, ErrorClass>,
     /// What separates scopes in the answer's `scope`.
     pub scope_separator: String,
+    /// JSON pointer, into the whole answer, to scopes that are not in `scope`.
+    pub scope_path: Option<String>,
 }
 
-/// What an error code of a provider says about the request; see
-/// [`TokenFailure`](super::token::TokenFailure), whose variants these become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorClass {
-    /// The code or token is not, or no longer, accepted.
-    GrantRefused,
-    /// The client's credentials are wrong or it may not do this.
-    ClientRefused,
-    /// The request was wrong.
-    RequestRefused,
-    /// The user has to consent again.
-    InteractionRequired,
-    /// Not now; nothing was done.
-    TryLater,
-    /// The provider failed half-way: it may have rotated the token.
-    OutcomeUnknown,
-}
-
-/// Client authentication at the token endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// `client_id` and `client_secret` in the body.
-    Post,
-    /// HTTP Basic with form-encoded credentials.
-    Basic,
-}
-
-/// The encoding of a request body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BodyEncoding {
-    /// `application/x-www-form-urlencoded`, the standard.
-    Form,
-    /// `application/json`.
-    Json,
+/// A request beside those of RFC 6749 that spends a token for the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRequest {
+    /// Where it is asked for.
+    pub url: Url,
+    /// GET or POST.
+    pub method: Method,
+    /// The value of `grant_type`.
+    pub grant_type: String,
+    /// The parameter that carries the token.
+    pub token_param: String,
+    /// How the client authenticates.
+    pub auth: RequestAuth,
+    /// How the body of a POST is encoded.
+    pub body: BodyEncoding,
+    /// Extra parameters.
+    pub params: BTreeMap<String, String>,
+    /// As [`TokenEndpointProfile::token_path`], for its answer.
+    pub token_path: String,
 }
 
 /// One way of revoking a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// The revocation endpoint. In a catalogue entry's the text `{client_id}` stands for the
-    /// client and, with [`RevocationShape::DeletePath`], `{token}` for the token.
+    /// The revocation endpoint. The text `{client_id}` in it stands for the client and, with
+    /// [`TokenCarrier::Path`], `{token}` for the token.
     pub url: String,
-    /// The shape of the request.
-    pub shape: RevocationShape,
+    /// The request's method.
+    pub method: Method,
     /// Which token is sent first. Where it is missing the other one is.
     pub token: RevokedToken,
+    /// Whether the request can name a token of the other kind too.
+    pub either: bool,
+    /// How the token is carried.
+    pub send: TokenCarrier,
+    /// Its name in a form, a JSON object or a query.
+    pub param: String,
+    /// Whether `token_type_hint` is sent (RFC 7009 section 2.1).
+    pub hint: bool,
+    /// How the client authenticates.
+    pub auth: RevocationAuth,
+    /// Extra parameters. Their values may hold `{client_id}`, and `{captured.name}` for a value
+    /// of the connection.
+    pub params: BTreeMap<String, String>,
     /// What else ends with it.
     pub reach: RevocationReach,
-}
-
-/// What a revocation ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationReach {
-    /// The grant whose token it is.
-    #[default]
-    Grant,
-    /// Whatever the account has granted to this client, so also what was connected elsewhere.
-    Account,
-}
-
-/// The shape of a revocation request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationShape {
-    /// RFC 7009: form post of `token` and `token_type_hint` with the client's authentication
-    /// in the body.
-    FormPost,
-    /// As `FormPost`, with HTTP Basic.
-    FormBasic,
-    /// A form post of `token` alone, without client authentication (Google).
-    TokenOnly,
-    /// A JSON post of `token` with HTTP Basic (Notion).
-    JsonBasic,
-    /// An empty post authorized by the token itself (Dropbox, Slack).
-    Bearer,
-    /// `DELETE` of a URL that contains the token (HubSpot).
-    DeletePath,
-    /// `DELETE` with HTTP Basic and `{"access_token": …}` (GitHub).
-    DeleteJsonBasic,
-}
-
-/// Which of a grant's tokens a revocation names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevokedToken {
-    /// The access token.
-    Access,
-    /// The refresh token.
-    Refresh,
 }
 
 /// How grants live and die at a provider.
@@ -281,6 +210,8 @@ pub enum RevokedToken {
 pub struct RefreshProfile {
     /// What is spent for the next access token.
     pub grant: RefreshGrant,
+    /// The request that spends it; `None` for that of RFC 6749 section 6 at the token endpoint.
+    pub request: Option<GrantRequest>,
     /// What a refresh does to the refresh token.
     pub rotation: Rotation,
     /// An unused refresh token dies after this long.
@@ -296,37 +227,17 @@ pub struct RefreshProfile {
 }
 
 /// What is spent for the next access token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshGrant {
     /// The refresh token (RFC 6749 section 6).
     RefreshToken,
     /// The access token itself, while it lives: the provider issues no refresh tokens.
-    AccessToken(AccessTokenExchange),
-}
-
-/// The request that exchanges an access token that still lives for the next one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessTokenExchange {
-    /// The value of `grant_type`.
-    pub grant_type: String,
-    /// The parameter that carries the token.
-    pub token_param: String,
-    /// How it is asked for.
-    pub method: ExchangeMethod,
-    /// Where, if not at the token endpoint.
-    pub url: Option<Url>,
-    /// A younger token is not exchanged.
-    pub min_age: Duration,
-}
-
-/// How an access token is exchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExchangeMethod {
-    /// As every token request: in the body, with the client's authentication.
-    Post,
-    /// In the query, where only the token goes: a client secret has no place in a URL.
-    Get,
+    AccessToken {
+        /// A younger token is not exchanged.
+        min_age: Duration,
+    },
+    /// Nothing: when the access token is over the user connects again.
+    Nothing,
 }
 
 /// What a refresh does to the refresh token that was used.
@@ -350,6 +261,8 @@ pub struct Identity {
     /// A resource to ask with the fresh access token; `None` to read the token response, or
     /// nothing but the ID token.
     pub url: Option<Url>,
+    /// What is posted to it, JSON; `None` for a GET.
+    pub json: Option<String>,
     /// JSON pointer to the account's stable id.
     pub id: String,
     /// JSON pointer to something a person recognises, such as an e-mail address.

@@ -51,9 +51,9 @@ pub fn next_refresh(
         }
     };
     let due = disuse.map_or(wanted, |limit| wanted.min(after(limit / 2)));
-    let due = match &profile.grant {
-        RefreshGrant::RefreshToken => due,
-        RefreshGrant::AccessToken(exchange) => due.max(validity.issued_at.after(exchange.min_age)),
+    let due = match profile.grant {
+        RefreshGrant::RefreshToken | RefreshGrant::Nothing => due,
+        RefreshGrant::AccessToken { min_age } => due.max(validity.issued_at.after(min_age)),
     };
     Some(due).filter(|due| !validity.grant_is_over(*due))
 }
@@ -62,7 +62,7 @@ pub fn next_refresh(
 fn disuse_limit(profile: &RefreshProfile, validity: Validity) -> Option<Duration> {
     let until = |at: Timestamp| at.since(validity.issued_at);
     let told = match profile.grant {
-        RefreshGrant::AccessToken(_) => validity.expires_at,
+        RefreshGrant::AccessToken { .. } => validity.expires_at,
         // The next answer brings another token with a life of its own. Where it does not, or
         // where the end is an absolute limit, refreshing earlier moves nothing.
         RefreshGrant::RefreshToken
@@ -70,7 +70,7 @@ fn disuse_limit(profile: &RefreshProfile, validity: Validity) -> Option<Duration
         {
             validity.grant_expires_at
         }
-        RefreshGrant::RefreshToken => None,
+        RefreshGrant::RefreshToken | RefreshGrant::Nothing => None,
     };
     profile.idle_limit.into_iter().chain(told.map(until)).min()
 }
@@ -92,7 +92,6 @@ pub fn last_used(connection: &Connection) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::provider::{AccessTokenExchange, ExchangeMethod};
 
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
@@ -104,6 +103,7 @@ mod tests {
     fn profile(idle_days: Option<u64>) -> RefreshProfile {
         RefreshProfile {
             grant: RefreshGrant::RefreshToken,
+            request: None,
             rotation: Rotation::Strict,
             idle_limit: idle_days.map(|days| Duration::from_secs(days * DAY as u64)),
             hard_limit: None,
@@ -133,13 +133,9 @@ mod tests {
 
     fn exchange(min_age: i64) -> RefreshProfile {
         RefreshProfile {
-            grant: RefreshGrant::AccessToken(AccessTokenExchange {
-                grant_type: "x".into(),
-                token_param: "x".into(),
-                method: ExchangeMethod::Post,
-                url: None,
+            grant: RefreshGrant::AccessToken {
                 min_age: Duration::from_secs(min_age as u64),
-            }),
+            },
             ..profile(None)
         }
     }

@@ -3,6 +3,7 @@
 //! The moves are methods that can refuse; the store repeats each check as a condition of its
 //! write, so that of two callers who race through the same move exactly one gets past.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::connection::ConnectionKey;
 use super::connector::Connector;
 use super::ending::Ending;
 use super::ids::{Alias, AppId, ConnectionId, ConnectorId, SessionId, UserId, WorkspaceId};
-use super::provider::ResponseMode;
+use super::provider::{CallbackValue, ResponseMode};
 use super::secret::Secret;
 use super::subject::Subject;
 use super::time::Timestamp;
@@ -83,6 +84,10 @@ pub struct AuthorizationSession {
     pub iss_promised: bool,
     /// How the provider was asked to send the browser back: no other way is accepted (H-13).
     pub response_mode: ResponseMode,
+    /// What the callback has to carry.
+    pub callback: Callback,
+    /// What the user told of the account to be connected, for the provider's fields.
+    pub config: BTreeMap<String, String>,
     /// Where the browser goes in the end.
     pub return_url: Url,
     /// How the browser gets there.
@@ -105,6 +110,26 @@ pub struct AuthorizationSession {
     pub expires_at: Timestamp,
     /// How far the flow has come.
     pub stage: Stage,
+}
+
+/// What a callback carries beside the protocol's `state`, recorded at the start as the provider
+/// was described then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// What it calls the code.
+    pub code_param: String,
+    /// What of it is kept, by its name in `connection_config`.
+    pub values: BTreeMap<String, CallbackValue>,
+}
+
+impl Default for Callback {
+    /// RFC 6749 section 4.1.2.
+    fn default() -> Self {
+        Self {
+            code_param: "code".into(),
+            values: BTreeMap::new(),
+        }
+    }
 }
 
 /// Who begins a flow: that decides whose account it connects.
@@ -202,6 +227,8 @@ pub struct Returned {
     pub verifier: Option<Vec<u8>>,
     /// Of the `nonce`, as before.
     pub nonce: Option<SecretHash>,
+    /// What else the callback carried that is kept, by its name in `connection_config`.
+    pub kept: BTreeMap<String, String>,
 }
 
 impl AuthorizationSession {

@@ -28,7 +28,8 @@ impl TokenSet {
     pub fn refresh_credential(&self, profile: &RefreshProfile) -> Option<&Secret> {
         match profile.grant {
             RefreshGrant::RefreshToken => self.refresh_token.as_ref(),
-            RefreshGrant::AccessToken(_) => Some(&self.access_token),
+            RefreshGrant::AccessToken { .. } => Some(&self.access_token),
+            RefreshGrant::Nothing => None,
         }
     }
 }
@@ -60,6 +61,21 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
+    /// This answer to a code, once its access token was exchanged for that of `longer`.
+    pub fn exchanged_for(self, longer: Self) -> Self {
+        let mut connection_config = self.connection_config;
+        connection_config.extend(longer.connection_config);
+        Self {
+            refresh_token: longer.refresh_token.or(self.refresh_token),
+            scopes: longer.scopes.or(self.scopes),
+            connection_config,
+            account: self.account.or(longer.account),
+            id_token: self.id_token.or(longer.id_token),
+            by_previous_secret: self.by_previous_secret,
+            ..longer
+        }
+    }
+
     /// The set to keep after this answer to a refresh of `previous`: what the answer does not
     /// carry stays as it was (F18, F19).
     pub fn over(self, previous: &TokenSet) -> TokenSet {
@@ -104,12 +120,12 @@ impl TokenAnswer {
     ) -> Validity {
         let expires_at = self.lifetime.map(|lifetime| now.after(lifetime));
         let told = match profile.grant {
-            RefreshGrant::RefreshToken => self
+            RefreshGrant::RefreshToken | RefreshGrant::Nothing => self
                 .refresh_lifetime
                 .map(|lifetime| now.after(lifetime))
                 .or(told_before),
             // What is exchanged is the access token, which must be alive for that.
-            RefreshGrant::AccessToken(_) => expires_at,
+            RefreshGrant::AccessToken { .. } => expires_at,
         };
         let limit = profile.hard_limit.map(|limit| consented_at.after(limit));
         Validity {

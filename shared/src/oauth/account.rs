@@ -55,6 +55,7 @@ mod tests {
         Identity {
             id_token: false,
             url: None,
+            json: None,
             id: "/user/id".into(),
             label: Some("/user/name".into()),
         }

@@ -72,13 +72,24 @@ pub fn read_answer(
     provider: &Provider,
     now: Timestamp,
 ) -> Result<TokenAnswer, TokenFailure> {
-    let normal = normalise(response, provider, now)?;
+    read_answer_at(&provider.token.token_path, response, provider, now)
+}
+
+/// The same, with the tokens at `token_path`.
+pub(super) fn read_answer_at(
+    token_path: &str,
+    response: &Response<Vec<u8>>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<TokenAnswer, TokenFailure> {
+    let normal = normalise(token_path, response, provider, now)?;
     let parsed = serde_json::from_slice(&normal).map_err(|_| TokenFailure::OutcomeUnknown)?;
     Ok(answer(&parsed, provider))
 }
 
 /// The same as far as `oauth2` reads on: tokens as a body that it can parse.
 pub(super) fn normalise(
+    token_path: &str,
     response: &Response<Vec<u8>>,
     provider: &Provider,
     now: Timestamp,
@@ -87,7 +98,7 @@ pub(super) fn normalise(
     let status = response.status();
     match body {
         Some(body) if status.is_success() && !reports_error(&body, &provider.token) => {
-            let normal = standard_shape(&body, provider)?;
+            let normal = standard_shape(token_path, &body, provider)?;
             serde_json::to_vec(&normal).map_err(|_| TokenFailure::OutcomeUnknown)
         }
         body => Err(classify(
@@ -123,34 +134,40 @@ pub(super) fn answer(parsed: &Parsed, provider: &Provider) -> TokenAnswer {
     }
 }
 
-fn standard_shape(body: &Value, provider: &Provider) -> Result<Value, TokenFailure> {
+fn standard_shape(
+    token_path: &str,
+    body: &Value,
+    provider: &Provider,
+) -> Result<Value, TokenFailure> {
     let profile = &provider.token;
     let tokens = body
-        .pointer(&profile.token_path)
-        .filter(|tokens| access_token(tokens).is_some())
+        .pointer(token_path)
+        .filter(|tokens| non_empty(tokens, own_name(profile, "access_token")).is_some())
         .unwrap_or(body);
-    let access_token = access_token(tokens).ok_or(TokenFailure::OutcomeUnknown)?;
+    let access_token =
+        non_empty(tokens, own_name(profile, "access_token")).ok_or(TokenFailure::OutcomeUnknown)?;
     if !is_bearer(tokens, profile) {
         return Err(TokenFailure::UnknownTokenType);
     }
     let mut normal = Map::new();
     normal.insert("access_token".into(), access_token.into());
     normal.insert("token_type".into(), "bearer".into());
-    if let Some(token) = non_empty(tokens, "refresh_token") {
+    if let Some(token) = non_empty(tokens, own_name(profile, "refresh_token")) {
         normal.insert("refresh_token".into(), token.into());
     }
-    if let Some(seconds) = seconds(tokens, "expires_in") {
+    if let Some(seconds) = seconds(tokens, own_name(profile, "expires_in")) {
         normal.insert("expires_in".into(), seconds.min(YEAR_SECONDS).into());
     }
-    if let Some(scopes) = scopes(tokens, &profile.scope_separator) {
+    if let Some(scopes) = scopes(body, tokens, profile) {
         normal.insert("scope".into(), scopes.into());
     }
     normal.insert(BESIDE.into(), beside(body, tokens, provider));
     Ok(Value::Object(normal))
 }
 
-fn access_token(tokens: &Value) -> Option<&str> {
-    non_empty(tokens, "access_token")
+/// What the provider calls a member of RFC 6749 section 5.1.
+fn own_name<'a>(profile: &'a TokenEndpointProfile, name: &'a str) -> &'a str {
+    profile.members.get(name).map_or(name, String::as_str)
 }
 
 /// An empty text is a missing one (H-65).
@@ -162,7 +179,7 @@ fn non_empty<'a>(tokens: &'a Value, name: &str) -> Option<&'a str> {
 /// providers that only know one type leave it out. Any other type must not be used (section
 /// 7.1, H-73).
 fn is_bearer(tokens: &Value, profile: &TokenEndpointProfile) -> bool {
-    match tokens.get("token_type") {
+    match tokens.get(own_name(profile, "token_type")) {
         None | Some(Value::Null) => true,
         Some(Value::String(kind)) => {
             kind.is_empty()
@@ -197,9 +214,16 @@ fn refresh_expires_in(tokens: &Value, provider: &Provider) -> Option<u64> {
 
 /// Scopes joined by spaces, from a text with the provider's separator or from an array. An
 /// empty text is no list (RFC 6749 section 3.3) and means the same as none: as asked for.
-fn scopes(tokens: &Value, separator: &str) -> Option<String> {
-    let scopes: Vec<&str> = match tokens.get("scope")? {
-        Value::String(text) => text.split(separator).map(str::trim).collect(),
+fn scopes(body: &Value, tokens: &Value, profile: &TokenEndpointProfile) -> Option<String> {
+    let told = match &profile.scope_path {
+        Some(path) => body.pointer(path),
+        None => tokens.get(own_name(profile, "scope")),
+    };
+    let scopes: Vec<&str> = match told? {
+        Value::String(text) => text
+            .split(&profile.scope_separator)
+            .map(str::trim)
+            .collect(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
         _ => return None,
     };

@@ -7,12 +7,20 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use crate::domain::provider::Provider;
+use crate::domain::provider::{Authorize, Provider, ScopeEncoding};
 use crate::domain::scopes::ScopeList;
 use crate::domain::secret::Secret;
 use crate::ports::Entropy;
+
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What an authorization request says.
 #[derive(Debug)]
@@ -48,11 +56,6 @@ pub fn authorize_url(request: &AuthorizeRequest<'_>) -> Url {
         .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(
             request.redirect_uri.clone(),
         )));
-    // Not by add_scope, which knows neither other separators nor other parameters.
-    if !request.scopes.is_empty() {
-        let scopes = request.scopes.join(&profile.scope_separator);
-        authorization = authorization.add_extra_param(profile.scope_param.as_str(), scopes);
-    }
     if let Some(challenge) = request.pkce_challenge {
         authorization = authorization
             .add_extra_param("code_challenge", challenge)
@@ -73,7 +76,49 @@ pub fn authorize_url(request: &AuthorizeRequest<'_>) -> Url {
             authorization = authorization.add_extra_param(name.as_str(), value.as_str());
         }
     }
-    authorization.url().0
+    let mut url = authorization.url().0;
+    rename(&mut url, profile);
+    add_scopes(&mut url, request);
+    url
+}
+
+/// Leaves out of the query what the provider does not want, and calls the rest as it does.
+fn rename(url: &mut Url, profile: &Authorize) {
+    if profile.rename.is_empty() && profile.omit.is_empty() {
+        return;
+    }
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| !profile.omit.iter().any(|omitted| omitted == name))
+        .map(|(name, value)| {
+            let own = profile.rename.get(name.as_ref()).cloned();
+            (own.unwrap_or_else(|| name.into_owned()), value.into_owned())
+        })
+        .collect();
+    url.query_pairs_mut().clear().extend_pairs(pairs);
+}
+
+/// Not by the crate, which knows neither other separators nor other parameters.
+fn add_scopes(url: &mut Url, request: &AuthorizeRequest<'_>) {
+    let profile = &request.provider.authorize;
+    if request.scopes.is_empty() || profile.omit.iter().any(|name| name == "scope") {
+        return;
+    }
+    let (name, separator) = (&profile.scope_param, &profile.scope_separator);
+    let encoded = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let separator = match profile.scope_encoding {
+        ScopeEncoding::Form => {
+            let scopes = request.scopes.join(separator);
+            url.query_pairs_mut().append_pair(name, &scopes);
+            return;
+        }
+        ScopeEncoding::Percent => encoded(separator),
+        ScopeEncoding::Raw => separator.clone(),
+    };
+    let scopes: Vec<String> = request.scopes.iter().map(encoded).collect();
+    let query = url.query().unwrap_or_default();
+    let query = format!("{query}&{name}={}", scopes.join(&separator));
+    url.set_query(Some(&query));
 }
 
 fn without_reserved_query(request: &AuthorizeRequest<'_>) -> Url {
@@ -206,6 +251,63 @@ mod tests {
         assert_eq!(one(&pairs, "response_mode"), Some("form_post"));
         assert_eq!(one(&pairs, "keep"), Some("1"));
         assert_eq!(one(&pairs, "user_scope"), Some("read,write:all"));
+    }
+
+    #[test]
+    fn scopes_are_written_as_the_provider_reads_them() {
+        let url = |separator: &str, encoding| {
+            let mut provider = provider("github");
+            provider.authorize.scope_separator = separator.into();
+            provider.authorize.scope_encoding = encoding;
+            let url = authorize_url(&AuthorizeRequest {
+                provider: &provider,
+                client_id: "c",
+                redirect_uri: &Url::parse("https://grantry.example/cb").unwrap(),
+                scopes: &ScopeList::parse(["a.read", "https://x/b"]).unwrap(),
+                state: &Secret::new("s"),
+                pkce_challenge: None,
+                nonce: None,
+                login_hint: None,
+            });
+            url.query()
+                .unwrap()
+                .rsplit_once("&scope=")
+                .unwrap()
+                .1
+                .to_owned()
+        };
+        for (separator, encoding, expected) in [
+            (" ", ScopeEncoding::Form, "a.read+https%3A%2F%2Fx%2Fb"),
+            (" ", ScopeEncoding::Percent, "a.read%20https%3A%2F%2Fx%2Fb"),
+            (",", ScopeEncoding::Form, "a.read%2Chttps%3A%2F%2Fx%2Fb"),
+            (",", ScopeEncoding::Raw, "a.read,https%3A%2F%2Fx%2Fb"),
+            ("+", ScopeEncoding::Raw, "a.read+https%3A%2F%2Fx%2Fb"),
+        ] {
+            assert_eq!(
+                url(separator, encoding),
+                expected,
+                "{separator:?} {encoding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_provider_calls_parameters_what_it_likes_and_leaves_some_out() {
+        let mut renaming = provider("google");
+        renaming.authorize.rename = [("client_id".to_owned(), "app_id".to_owned())].into();
+        renaming.authorize.omit = vec!["response_type".into(), "scope".into()];
+        // What the protocol's parameter is called is as little for others to set as it is.
+        renaming
+            .authorize
+            .params
+            .insert("app_id".into(), "evil".into());
+        let pairs = query(&renaming, Some("challenge"));
+        assert_eq!(one(&pairs, "app_id"), Some("client 1"));
+        for name in ["client_id", "response_type", "scope"] {
+            assert_eq!(one(&pairs, name), None, "{name}");
+        }
+        assert_eq!(one(&pairs, "state"), Some("st&te"));
+        assert_eq!(one(&pairs, "access_type"), Some("offline"));
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use url::Url;
 
 use super::http_client::{HttpClient, SendError};
 use super::request;
+use crate::domain::provider::Method;
 use crate::ports::{DocumentError, Documents};
 
 /// For one document, while somebody waits for more than that.
@@ -30,7 +31,7 @@ impl HttpDocuments {
 impl Documents for HttpDocuments {
     async fn read(&self, url: &Url) -> Result<Vec<u8>, DocumentError> {
         let request =
-            request::empty(Method::GET, url.as_str()).map_err(|_| DocumentError::AddressRefused)?;
+            request::empty(Method::Get, url.as_str()).map_err(|_| DocumentError::AddressRefused)?;
         let response = self.http.send(request, TIMEOUT).await;
         let response = response.map_err(|error| match error {
             SendError::AddressRefused => DocumentError::AddressRefused,

@@ -6,34 +6,36 @@
 //! for the client secret is asked once more with the previous one, where there are two.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Response};
+use http::Response;
+use http::header::CONTENT_TYPE;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
 };
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken,
-    RequestTokenError, StandardRevocableToken, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, EndpointNotSet, EndpointSet,
+    HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    StandardRevocableToken, TokenUrl,
 };
 
 use super::answer::{self, Parsed};
+use super::client_auth::{Proof, Prover};
 use super::http_client::{HttpClient, OTHER_TIMEOUT, SendError};
-use super::revoke::{self, Verdict};
-use super::{account, exchange, json, request};
+use super::revoke::{self, Named, Verdict};
+use super::{account, grant, json, request};
 use crate::domain::provider::{
-    BodyEncoding, ClientAuth, Provider, RefreshGrant, Revocation, RevokedToken,
+    GrantRequest, Method, Provider, RequestAuth, Revocation, RevokedToken,
 };
 use crate::domain::refresh_protocol::TOKEN_TIMEOUT;
 use crate::domain::secret::Secret;
 use crate::domain::token::{Account, RevocationAnswer, TokenAnswer, TokenFailure, TokenSet};
-use crate::ports::{ClientCredentials, Clock, CodeGrant, ProviderApi};
+use crate::ports::{ClientCredentials, Clock, CodeGrant, Entropy, ProviderApi};
 
 /// A second token request is not made with less time than this: cut off, it could cost the grant
 /// that a refusal costs nothing.
@@ -46,13 +48,18 @@ const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct HttpProviderApi {
     http: HttpClient,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl HttpProviderApi {
     /// The API over `http`. The clock is for `Retry-After` dates, and for what is left of a
-    /// request's time.
-    pub fn new(http: HttpClient, clock: Arc<dyn Clock>) -> Self {
-        Self { http, clock }
+    /// request's time; both are for what clients sign.
+    pub fn new(http: HttpClient, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            http,
+            clock,
+            entropy,
+        }
     }
 }
 
@@ -68,13 +75,21 @@ impl ProviderApi for HttpProviderApi {
         let first = self
             .exchange_within(TOKEN_TIMEOUT, provider, client, grant)
             .await;
-        match self.second_try(provider, client, &first, begun) {
-            None => first,
-            Some((client, left)) => self
-                .exchange_within(left, provider, &client, grant)
-                .await
-                .map(by_previous),
-        }
+        let (answer, client) = match self.second_try(provider, client, &first, begun) {
+            None => (first?, Cow::Borrowed(client)),
+            Some((client, left)) => {
+                let second = self.exchange_within(left, provider, &client, grant).await?;
+                (by_previous(second), Cow::Owned(client))
+            }
+        };
+        let Some(after) = &provider.after_code else {
+            return Ok(answer);
+        };
+        let token = &answer.access_token;
+        let longer = self
+            .spend(LEAST_TIMEOUT, provider, &client, after, token)
+            .await?;
+        Ok(answer.exchanged_for(longer))
     }
 
     async fn refresh(
@@ -110,6 +125,7 @@ impl ProviderApi for HttpProviderApi {
             provider,
             revocation,
             client,
+            captured: &tokens.connection_config,
         };
         let asked = async {
             match (&tokens.refresh_token, revocation.token) {
@@ -117,7 +133,7 @@ impl ProviderApi for HttpProviderApi {
                 (refresh, RevokedToken::Access) => {
                     call.access_first(tokens, refresh.as_ref()).await
                 }
-                (None, RevokedToken::Refresh) if revoke::takes_either(revocation.shape) => {
+                (None, RevokedToken::Refresh) if revocation.either => {
                     call.access_first(tokens, None).await
                 }
                 (None, RevokedToken::Refresh) => RevocationAnswer::Unsupported,
@@ -133,7 +149,11 @@ impl ProviderApi for HttpProviderApi {
     async fn account(&self, provider: &Provider, access_token: &Secret) -> Option<Account> {
         let identity = provider.identity.as_ref()?;
         let url = identity.url.as_ref()?;
-        let mut request = request::empty(Method::GET, url.as_str()).ok()?;
+        let method = identity.json.as_ref().map_or(Method::Get, |_| Method::Post);
+        let mut request = request::empty(method, url.as_str()).ok()?;
+        if let Some(body) = &identity.json {
+            request::set_body(&mut request, request::JSON, body.clone().into_bytes());
+        }
         request::authorize(&mut request, request::bearer(access_token).ok()?);
         request::add_headers(&mut request, provider);
         let response = match self.http.send(request, ACCOUNT_TIMEOUT).await {
@@ -190,6 +210,7 @@ impl HttpProviderApi {
     ) -> Result<TokenAnswer, TokenFailure> {
         let redirect_uri = RedirectUrl::new(grant.redirect_uri.clone())
             .map_err(|_| TokenFailure::RequestRefused)?;
+        let proof = self.prove(provider.token.auth.into(), provider, client)?;
         let oauth = oauth_client(provider, client);
         let mut request = oauth
             .exchange_code(AuthorizationCode::new(grant.code.expose().to_owned()))
@@ -204,6 +225,7 @@ impl HttpProviderApi {
         let endpoint = TokenEndpoint {
             api: self,
             provider,
+            proof: &proof,
             timeout,
         };
         let parsed = request.request_async(&endpoint).await.map_err(failure)?;
@@ -217,34 +239,79 @@ impl HttpProviderApi {
         client: &ClientCredentials,
         credential: &Secret,
     ) -> Result<TokenAnswer, TokenFailure> {
+        if let Some(request) = &provider.refresh.request {
+            return self
+                .spend(timeout, provider, client, request, credential)
+                .await;
+        }
+        let proof = self.prove(provider.token.auth.into(), provider, client)?;
+        let oauth = oauth_client(provider, client);
+        let refresh_token = RefreshToken::new(credential.expose().to_owned());
+        let mut request = oauth.exchange_refresh_token(&refresh_token);
+        for (name, value) in &provider.token.params {
+            request = request.add_extra_param(name, value);
+        }
         let endpoint = TokenEndpoint {
             api: self,
             provider,
+            proof: &proof,
             timeout,
         };
-        let parsed = match &provider.refresh.grant {
-            RefreshGrant::RefreshToken => {
-                let oauth = oauth_client(provider, client);
-                let refresh_token = RefreshToken::new(credential.expose().to_owned());
-                let mut request = oauth.exchange_refresh_token(&refresh_token);
-                for (name, value) in &provider.token.params {
-                    request = request.add_extra_param(name, value);
-                }
-                request.request_async(&endpoint).await.map_err(failure)?
-            }
-            RefreshGrant::AccessToken(exchange) => {
-                let request = exchange::request(provider, exchange, client, credential)
-                    .map_err(|_| TokenFailure::RequestRefused)?;
-                let response = endpoint.ask(request).await?;
-                return answer::read_answer(&response, provider, self.clock.now());
-            }
-        };
+        let parsed = request.request_async(&endpoint).await.map_err(failure)?;
         let mut answer = answer::answer(&parsed, provider);
         let identity = provider.identity.as_ref().filter(|known| known.id_token);
         if let Some((identity, token)) = identity.zip(answer.id_token.as_ref()) {
             answer.account = account::read_refreshed(identity, token);
         }
         Ok(answer)
+    }
+
+    /// Spends a token in the provider's own way.
+    async fn spend(
+        &self,
+        timeout: Duration,
+        provider: &Provider,
+        client: &ClientCredentials,
+        asked: &GrantRequest,
+        token: &Secret,
+    ) -> Result<TokenAnswer, TokenFailure> {
+        let proof = self.prove(asked.auth, provider, client)?;
+        let request = grant::request(provider, asked, &proof, token)
+            .map_err(|_| TokenFailure::RequestRefused)?;
+        let response = self.ask(timeout, provider, request).await?;
+        answer::read_answer_at(&asked.token_path, &response, provider, self.clock.now())
+    }
+
+    /// What the client proves itself with. A key that signs nothing is a wrong credential that
+    /// the provider need not be asked about.
+    fn prove(
+        &self,
+        auth: RequestAuth,
+        provider: &Provider,
+        client: &ClientCredentials,
+    ) -> Result<Proof, TokenFailure> {
+        let prover = Prover {
+            issuer: provider.issuer.as_deref(),
+            entropy: &*self.entropy,
+            now: self.clock.now(),
+        };
+        let proof = prover.prove(auth, client);
+        proof.map_err(|_| TokenFailure::ClientRefused)
+    }
+
+    /// Sends a token request.
+    async fn ask(
+        &self,
+        timeout: Duration,
+        provider: &Provider,
+        mut request: HttpRequest,
+    ) -> Result<HttpResponse, TokenFailure> {
+        request::add_headers(&mut request, provider);
+        let sent = self.http.send(request, timeout).await;
+        sent.map_err(|error| {
+            log_no_answer(provider, "token", &error);
+            unanswered(&error)
+        })
     }
 }
 
@@ -259,6 +326,7 @@ fn by_previous(answer: TokenAnswer) -> TokenAnswer {
 struct TokenEndpoint<'a> {
     api: &'a HttpProviderApi,
     provider: &'a Provider,
+    proof: &'a Proof,
     timeout: Duration,
 }
 
@@ -273,29 +341,32 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
 
 impl TokenEndpoint<'_> {
     /// Sends a token request, and gives the answer back as the crate wants it.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
-        let response = self.ask(request).await?;
-        let body = answer::normalise(&response, self.provider, self.api.clock.now())?;
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
+        self.shape(&mut request);
+        let response = self.api.ask(self.timeout, self.provider, request).await?;
+        let profile = &self.provider.token;
+        let now = self.api.clock.now();
+        let body = answer::normalise(&profile.token_path, &response, self.provider, now)?;
         let mut normal = Response::new(body);
         normal.headers_mut().insert(CONTENT_TYPE, request::JSON);
         Ok(normal)
     }
 
-    /// Sends a token request as the provider wants it.
-    async fn ask(&self, mut request: HttpRequest) -> Result<HttpResponse, TokenFailure> {
-        let has_body = !request.body().is_empty();
-        if has_body && self.provider.token.body == BodyEncoding::Json {
-            request::form_to_json(&mut request);
+    /// Makes the crate's request, which names the client and proves nothing, the provider's.
+    fn shape(&self, request: &mut HttpRequest) {
+        let profile = &self.provider.token;
+        let mut members: request::Members = form_urlencoded::parse(request.body())
+            .filter(|(name, _)| name != "client_id")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let proven = self.proof.members.iter();
+        let proven = proven.map(|(name, value)| ((*name).to_owned(), value.expose().to_owned()));
+        members.extend(proven);
+        request::rename(&mut members, &profile.rename, &profile.omit);
+        request::set_members(request, profile.body, &members);
+        if let Some(header) = &self.proof.header {
+            request::authorize(request, header.clone());
         }
-        request::add_headers(&mut request, self.provider);
-        if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
-            credentials.set_sensitive(true);
-        }
-        let sent = self.api.http.send(request, self.timeout).await;
-        sent.map_err(|error| {
-            log_no_answer(self.provider, "token", &error);
-            unanswered(&error)
-        })
     }
 }
 
@@ -305,6 +376,7 @@ struct RevocationCall<'a> {
     provider: &'a Provider,
     revocation: &'a Revocation,
     client: &'a ClientCredentials,
+    captured: &'a BTreeMap<String, String>,
 }
 
 impl RevocationCall<'_> {
@@ -312,7 +384,7 @@ impl RevocationCall<'_> {
     /// token is named only where refresh tokens are not taken.
     async fn refresh_first(&self, tokens: &TokenSet, refresh: &Secret) -> RevocationAnswer {
         let first = self.send(refresh, RevokedToken::Refresh).await;
-        if first == Verdict::WrongKind && revoke::takes_either(self.revocation.shape) {
+        if first == Verdict::WrongKind && self.revocation.either {
             let access = &tokens.access_token;
             return conclude(self.send(access, RevokedToken::Access).await);
         }
@@ -326,7 +398,7 @@ impl RevocationCall<'_> {
         let first = self.send(&tokens.access_token, RevokedToken::Access).await;
         match (first, refresh) {
             (Verdict::Unknown | Verdict::WrongKind, Some(refresh)) => {
-                if revoke::takes_either(self.revocation.shape) {
+                if self.revocation.either {
                     conclude(self.send(refresh, RevokedToken::Refresh).await)
                 } else {
                     self.renewed(refresh).await
@@ -348,14 +420,23 @@ impl RevocationCall<'_> {
     }
 
     async fn send(&self, token: &Secret, kind: RevokedToken) -> Verdict {
-        let request = revoke::request(self.provider, self.revocation, self.client, token, kind);
+        let auth = revoke::auth(self.revocation);
+        let Ok(proof) = self.api.prove(auth, self.provider, self.client) else {
+            return Verdict::Refused;
+        };
+        let named = Named {
+            token,
+            kind,
+            captured: self.captured,
+        };
+        let request = revoke::request(self.provider, self.revocation, self.client, &proof, &named);
         let Ok(request) = request else {
             return Verdict::Refused;
         };
         match self.api.http.send(request, OTHER_TIMEOUT).await {
             Ok(response) => revoke::verdict(
                 &response,
-                self.revocation.shape,
+                self.revocation,
                 &self.provider.token,
                 self.api.clock.now(),
             ),
@@ -389,14 +470,10 @@ type OauthClient = Client<
     EndpointSet,
 >;
 
+/// The crate's client. It has no secret: how that is shown is the provider's way.
 fn oauth_client(provider: &Provider, client: &ClientCredentials) -> OauthClient {
-    let auth = match provider.token.auth {
-        ClientAuth::Post => AuthType::RequestBody,
-        ClientAuth::Basic => AuthType::BasicAuth,
-    };
     Client::new(ClientId::new(client.client_id.clone()))
-        .set_client_secret(ClientSecret::new(client.client_secret.expose().to_owned()))
-        .set_auth_type(auth)
+        .set_auth_type(AuthType::RequestBody)
         .set_token_uri(TokenUrl::from_url(provider.token.url.clone()))
 }
 

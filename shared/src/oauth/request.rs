@@ -1,12 +1,14 @@
 //! Pieces of requests that the `oauth2` crate does not make.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Map, Value};
 
-use crate::domain::provider::Provider;
+use crate::domain::provider::{BodyEncoding, Method, Provider};
 use crate::domain::secret::Secret;
 use crate::ports::ClientCredentials;
 
@@ -20,6 +22,11 @@ pub(super) struct Unbuildable;
 
 /// A request with no body that asks for JSON.
 pub(super) fn empty(method: Method, url: &str) -> Result<Request<Vec<u8>>, Unbuildable> {
+    let method = match method {
+        Method::Get => http::Method::GET,
+        Method::Post => http::Method::POST,
+        Method::Delete => http::Method::DELETE,
+    };
     Request::builder()
         .method(method)
         .uri(url)
@@ -34,24 +41,48 @@ pub(super) fn set_body(request: &mut Request<Vec<u8>>, kind: HeaderValue, body: 
     *request.body_mut() = body;
 }
 
-/// Gives the request a form for its body.
-pub(super) fn set_form(request: &mut Request<Vec<u8>>, members: &[(&str, &str)]) {
-    let body = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(members)
-        .finish();
-    set_body(request, FORM, body.into_bytes());
+/// Parameters of a request, by name.
+pub(super) type Members = Vec<(String, String)>;
+
+/// Gives the request a body of these members.
+pub(super) fn set_members(
+    request: &mut Request<Vec<u8>>,
+    encoding: BodyEncoding,
+    members: &Members,
+) {
+    match encoding {
+        BodyEncoding::Form => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            let body = form.extend_pairs(members).finish();
+            set_body(request, FORM, body.into_bytes());
+        }
+        BodyEncoding::Json => {
+            let text = |value: &String| Value::String(value.clone());
+            let object: Map<String, Value> = members
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect();
+            set_body(
+                request,
+                JSON,
+                Value::Object(object).to_string().into_bytes(),
+            );
+        }
+    }
 }
 
-/// Turns a form body into a JSON object of the same members.
-pub(super) fn form_to_json(request: &mut Request<Vec<u8>>) {
-    let members: Map<String, Value> = form_urlencoded::parse(request.body())
-        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-        .collect();
-    set_body(
-        request,
-        JSON,
-        Value::Object(members).to_string().into_bytes(),
-    );
+/// Leaves out of a request what the provider does not want, and calls the rest as it does.
+pub(super) fn rename(
+    members: &mut Members,
+    renamed: &BTreeMap<String, String>,
+    omitted: &[String],
+) {
+    members.retain(|(name, _)| !omitted.contains(name));
+    for (name, _) in members {
+        if let Some(own) = renamed.get(name) {
+            name.clone_from(own);
+        }
+    }
 }
 
 /// HTTP Basic with both parts form-encoded first, as RFC 6749 section 2.3.1 wants and plain
@@ -65,6 +96,17 @@ pub(super) fn basic(client: &ClientCredentials) -> Result<HeaderValue, Unbuildab
         encode(client.client_secret.expose())
     );
     sensitive(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+}
+
+/// HTTP Basic with the secret alone, as a user name that has no password.
+pub(super) fn secret_basic(secret: &Secret) -> Result<HeaderValue, Unbuildable> {
+    let pair = format!("{}:", secret.expose());
+    sensitive(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+}
+
+/// The secret under a scheme of its own.
+pub(super) fn client_header(secret: &Secret) -> Result<HeaderValue, Unbuildable> {
+    sensitive(format!("Client {}", secret.expose()))
 }
 
 /// The token as RFC 6750 section 2.1 has it.
@@ -111,19 +153,24 @@ mod tests {
     }
 
     #[test]
-    fn a_form_becomes_a_json_object_of_the_same_members() {
-        let mut request = empty(Method::POST, "https://p.example/token").unwrap();
-        set_body(
-            &mut request,
-            FORM,
-            b"grant_type=refresh_token&refresh_token=a%2Bb".to_vec(),
-        );
-        form_to_json(&mut request);
-        assert_eq!(request.headers()[CONTENT_TYPE], "application/json");
-        let body: Value = serde_json::from_slice(request.body()).unwrap();
+    fn the_same_members_make_a_form_or_a_json_object() {
+        let members = || vec![("a".to_owned(), "b+c".to_owned()), ("d".into(), "é".into())];
+        let body = |encoding, members| {
+            let mut request = empty(Method::Post, "https://p.example/token").unwrap();
+            set_members(&mut request, encoding, &members);
+            let kind = request.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+            (kind, String::from_utf8(request.into_body()).unwrap())
+        };
         assert_eq!(
-            body,
-            serde_json::json!({"grant_type": "refresh_token", "refresh_token": "a+b"})
+            body(BodyEncoding::Form, members()),
+            (
+                "application/x-www-form-urlencoded".into(),
+                "a=b%2Bc&d=%C3%A9".into()
+            )
+        );
+        assert_eq!(
+            body(BodyEncoding::Json, members()),
+            ("application/json".into(), r#"{"a":"b+c","d":"é"}"#.into())
         );
     }
 

@@ -1,18 +1,21 @@
 //! Revocation in every shape providers have it: how a token is named in a request, and what
 //! an answer says about the grant (RFC 7009 section 2.2 as far as they follow it).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::header::HeaderValue;
-use http::{Method, Request, Response, StatusCode};
+use catalogue_format::{blanks, fill};
+use http::{Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use url::Url;
 
 use super::classify::{error_class, reports_error, retry_after};
+use super::client_auth::Proof;
 use super::json::{self, text_at};
-use super::request::{self, JSON, Unbuildable};
+use super::request::{self, Members, Unbuildable};
 use crate::domain::provider::{
-    ErrorClass, Provider, Revocation, RevocationShape, RevokedToken, TokenEndpointProfile,
+    BodyEncoding, ErrorClass, Method, Provider, RequestAuth, Revocation, RevocationAuth,
+    RevokedToken, TokenCarrier, TokenEndpointProfile,
 };
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
@@ -44,85 +47,116 @@ pub(super) enum Verdict {
     Refused,
 }
 
-/// Whether the shape's request can name a token of either kind.
-pub(super) fn takes_either(shape: RevocationShape) -> bool {
-    match shape {
-        RevocationShape::FormPost
-        | RevocationShape::FormBasic
-        | RevocationShape::TokenOnly
-        | RevocationShape::JsonBasic => true,
-        RevocationShape::Bearer
-        | RevocationShape::DeletePath
-        | RevocationShape::DeleteJsonBasic => false,
+/// How the client proves itself, as far as it does so by its credentials as any request does.
+pub(super) fn auth(revocation: &Revocation) -> RequestAuth {
+    match revocation.auth {
+        RevocationAuth::Post => RequestAuth::Post,
+        RevocationAuth::Basic => RequestAuth::Basic,
+        RevocationAuth::PrivateKeyJwt => RequestAuth::PrivateKeyJwt,
+        RevocationAuth::None | RevocationAuth::ClientHeader => RequestAuth::None,
     }
 }
 
-/// The request that revokes `token`.
+/// A token that is to be revoked, and the grant it is of.
+pub(super) struct Named<'a> {
+    pub(super) token: &'a Secret,
+    pub(super) kind: RevokedToken,
+    /// What was captured when the grant was made.
+    pub(super) captured: &'a BTreeMap<String, String>,
+}
+
+/// The request that revokes a token.
 pub(super) fn request(
     provider: &Provider,
     revocation: &Revocation,
     client: &ClientCredentials,
-    token: &Secret,
-    kind: RevokedToken,
+    proof: &Proof,
+    named: &Named<'_>,
 ) -> Result<Request<Vec<u8>>, Unbuildable> {
-    let method = match revocation.shape {
-        RevocationShape::DeletePath | RevocationShape::DeleteJsonBasic => Method::DELETE,
-        RevocationShape::FormPost
-        | RevocationShape::FormBasic
-        | RevocationShape::TokenOnly
-        | RevocationShape::JsonBasic
-        | RevocationShape::Bearer => Method::POST,
+    let mut in_query = Members::new();
+    let mut in_body = proven(provider, proof);
+    let said = members(revocation, client, named);
+    if revocation.method == Method::Get || revocation.send == TokenCarrier::Query {
+        in_query = said;
+    } else {
+        in_body.splice(..0, said);
+    }
+    let mut url = url(revocation, client, named.token);
+    if !in_query.is_empty() {
+        let mut with_query = Url::parse(&url).map_err(|_| Unbuildable)?;
+        with_query.query_pairs_mut().extend_pairs(in_query);
+        url = with_query.into();
+    }
+    let mut request = request::empty(revocation.method, &url)?;
+    if !in_body.is_empty() {
+        let encoding = match revocation.send {
+            TokenCarrier::Json => BodyEncoding::Json,
+            _ => BodyEncoding::Form,
+        };
+        request::set_members(&mut request, encoding, &in_body);
+    }
+    let header = match (revocation.send, revocation.auth) {
+        (TokenCarrier::Bearer, _) => Some(request::bearer(named.token)?),
+        (_, RevocationAuth::ClientHeader) => Some(request::client_header(&client.client_secret)?),
+        _ => proof.header.clone(),
     };
-    let mut request = request::empty(method, &url(revocation, client, token))?;
-    let hint = match kind {
-        RevokedToken::Access => "access_token",
-        RevokedToken::Refresh => "refresh_token",
-    };
-    let rfc7009 = [("token", token.expose()), ("token_type_hint", hint)];
-    match revocation.shape {
-        RevocationShape::FormPost => request::set_form(
-            &mut request,
-            &[
-                rfc7009[0],
-                rfc7009[1],
-                ("client_id", &client.client_id),
-                ("client_secret", client.client_secret.expose()),
-            ],
-        ),
-        RevocationShape::FormBasic => {
-            request::set_form(&mut request, &rfc7009);
-            request::authorize(&mut request, request::basic(client)?);
-        }
-        RevocationShape::TokenOnly => request::set_form(&mut request, &rfc7009[..1]),
-        RevocationShape::JsonBasic => {
-            json_body(&mut request, &json!({"token": token.expose()}));
-            request::authorize(&mut request, request::basic(client)?);
-        }
-        RevocationShape::Bearer => request::authorize(&mut request, request::bearer(token)?),
-        RevocationShape::DeletePath => {}
-        RevocationShape::DeleteJsonBasic => {
-            json_body(&mut request, &json!({"access_token": token.expose()}));
-            request::authorize(&mut request, request::basic(client)?);
-        }
+    if let Some(header) = header {
+        request::authorize(&mut request, header);
     }
     request::add_headers(&mut request, provider);
     Ok(request)
 }
 
-fn url(revocation: &Revocation, client: &ClientCredentials, token: &Secret) -> String {
-    let segment = |text: &str| utf8_percent_encode(text, SEGMENT).to_string();
-    let url = revocation
-        .url
-        .replace("{client_id}", &segment(&client.client_id));
-    match revocation.shape {
-        RevocationShape::DeletePath => url.replace("{token}", &segment(token.expose())),
-        _ => url,
-    }
+/// What the client proves itself with, by the provider's names.
+fn proven(provider: &Provider, proof: &Proof) -> Members {
+    let members = proof.members.iter();
+    let mut members = members
+        .map(|(name, value)| ((*name).to_owned(), value.expose().to_owned()))
+        .collect();
+    request::rename(&mut members, &provider.token.rename, &[]);
+    members
 }
 
-fn json_body(request: &mut Request<Vec<u8>>, body: &Value) {
-    const KIND: HeaderValue = JSON;
-    request::set_body(request, KIND, body.to_string().into_bytes());
+/// What the request says of the token.
+fn members(revocation: &Revocation, client: &ClientCredentials, named: &Named<'_>) -> Members {
+    let mut members = Members::new();
+    let by_name = matches!(
+        revocation.send,
+        TokenCarrier::Form | TokenCarrier::Json | TokenCarrier::Query
+    );
+    if by_name {
+        members.push((revocation.param.clone(), named.token.expose().to_owned()));
+    }
+    if revocation.hint {
+        let hint = match named.kind {
+            RevokedToken::Access => "access_token",
+            RevokedToken::Refresh => "refresh_token",
+        };
+        members.push(("token_type_hint".to_owned(), hint.to_owned()));
+    }
+    let value = |blank: &str| match blank.strip_prefix("captured.") {
+        Some(name) => named.captured.get(name).map(String::as_str),
+        None => (blank == "client_id").then_some(client.client_id.as_str()),
+    };
+    // A value that was never captured is left out, so that nobody reads a blank for one.
+    let known = revocation
+        .params
+        .iter()
+        .filter(|(_, text)| blanks(text).all(|blank| value(blank).is_some()));
+    members.extend(known.map(|(name, text)| (name.clone(), fill(text, value))));
+    members
+}
+
+fn url(revocation: &Revocation, client: &ClientCredentials, token: &Secret) -> String {
+    let segment = |text: &str| utf8_percent_encode(text, SEGMENT).to_string();
+    let client_id = segment(&client.client_id);
+    let in_path = revocation.send == TokenCarrier::Path;
+    let token = in_path.then(|| segment(token.expose()));
+    fill(&revocation.url, |blank| match blank {
+        "client_id" => Some(client_id.as_str()),
+        "token" => token.as_deref(),
+        _ => None,
+    })
 }
 
 /// What an answer says.
@@ -132,7 +166,7 @@ fn json_body(request: &mut Request<Vec<u8>>, body: &Value) {
 /// right within the day for which a revocation is retried.
 pub(super) fn verdict(
     response: &Response<Vec<u8>>,
-    shape: RevocationShape,
+    revocation: &Revocation,
     profile: &TokenEndpointProfile,
     now: Timestamp,
 ) -> Verdict {
@@ -173,17 +207,15 @@ pub(super) fn verdict(
             None => {}
         }
     }
-    match (shape, status) {
+    let deletes = revocation.method == Method::Delete || revocation.send == TokenCarrier::Path;
+    match (revocation.send, status) {
         // The resource that is to be deleted is the token.
-        (
-            RevocationShape::DeletePath | RevocationShape::DeleteJsonBasic,
-            StatusCode::NOT_FOUND | StatusCode::GONE,
-        ) => Verdict::Unknown,
-        // GitHub says this of a token it cannot read, and of too many requests: nothing to
-        // conclude from, but another token may fare better.
-        (RevocationShape::DeleteJsonBasic, StatusCode::UNPROCESSABLE_ENTITY) => Verdict::WrongKind,
+        (_, StatusCode::NOT_FOUND | StatusCode::GONE) if deletes => Verdict::Unknown,
+        // There are servers that say this of a token they cannot read, and of too many requests:
+        // nothing to conclude from, but another token may fare better.
+        (TokenCarrier::Json, StatusCode::UNPROCESSABLE_ENTITY) if deletes => Verdict::WrongKind,
         // What authorizes the request is the token.
-        (RevocationShape::Bearer, StatusCode::UNAUTHORIZED) => Verdict::Unknown,
+        (TokenCarrier::Bearer, StatusCode::UNAUTHORIZED) => Verdict::Unknown,
         // What authorizes it is the client.
         (_, StatusCode::UNAUTHORIZED) => try_later(),
         _ => Verdict::Refused,

@@ -130,7 +130,8 @@ impl Wiring {
 
     /// The providers.
     pub fn providers(&self) -> Arc<HttpProviderApi> {
-        Arc::new(HttpProviderApi::new(self.http(), Arc::clone(&self.clock)))
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Arc::new(HttpProviderApi::new(self.http(), clock, entropy))
     }
 
     /// What issuers publish.

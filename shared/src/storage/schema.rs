@@ -401,6 +401,7 @@ pub(crate) mod attr {
         API_KEY = "api_key";
         APP = "app";
         AT = "at";
+        CALLBACK = "callback";
         CALLS = "calls";
         CAUSE = "cause";
         CLIENT_ID = "client_id";
@@ -434,6 +435,7 @@ pub(crate) mod attr {
         ISSUED_AT = "issued_at";
         ISSUER = "issuer";
         ISS_PROMISED = "iss_promised";
+        KEPT = "kept";
         KIND = "kind";
         LAST_ATTEMPT = "last_attempt";
         LAST_READ_AT = "last_read_at";

@@ -287,9 +287,9 @@ fn another_process(story: &Story, seed: u64) -> RefreshEngine {
             Arc::new(story.store.clone()),
             Arc::clone(&story.world.kms) as _,
             Arc::clone(&clock) as _,
-            entropy,
+            Arc::clone(&entropy) as _,
         )),
-        providers: Arc::new(HttpProviderApi::new(http, clock)),
+        providers: Arc::new(HttpProviderApi::new(http, clock, entropy)),
         ..story.world.engine.clone()
     }
 }

@@ -14,9 +14,9 @@ use shared::domain::ids::{
     ApiKeyId, AppId, AttemptId, ConnectionId, ConnectorId, EventId, ProviderId, SessionId, UserId,
     WorkspaceId,
 };
-use shared::domain::provider::ResponseMode;
+use shared::domain::provider::{CallbackValue, ResponseMode};
 use shared::domain::scopes::ScopeList;
-use shared::domain::session::{AuthorizationSession, Display, Stage, Starter};
+use shared::domain::session::{AuthorizationSession, Callback, Display, Stage, Starter};
 use shared::domain::subject::Subject;
 use shared::domain::time::Timestamp;
 use shared::domain::token::{Account, Validity};
@@ -168,6 +168,19 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         iss_promised: true,
         return_url: Url::parse("https://shop.example/done").unwrap(),
         response_mode: ResponseMode::FormPost,
+        callback: Callback {
+            code_param: "auth_code".into(),
+            values: [(
+                "realm_id".to_owned(),
+                CallbackValue {
+                    param: "realmId".into(),
+                    pattern: "^[0-9]{1,20}$".into(),
+                    required: true,
+                },
+            )]
+            .into(),
+        },
+        config: [("shop".to_owned(), "acme".to_owned())].into(),
         display: Display::Popup,
         starter_label: Some("u@shop.example".into()),
         completion: Completion::Screen,

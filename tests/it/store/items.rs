@@ -140,6 +140,7 @@ fn returned() -> Returned {
         code: vec![0xc0, 0xde, 0xc0, 0xde],
         verifier: Some(vec![0x0e, 0xc1, 0xf1, 0xe4]),
         nonce: Some([7; 32]),
+        kept: [("realm_id".to_owned(), "12345".to_owned())].into(),
     }
 }
 

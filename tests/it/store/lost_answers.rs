@@ -70,6 +70,7 @@ async fn sessions<S: AnyStore>(store: &S, faulty: &FaultyStore<S>) {
         code: vec![2],
         verifier: Some(vec![1]),
         nonce: Some([7; 32]),
+        kept: [("realm_id".to_owned(), "1".to_owned())].into(),
     };
     assert!(again(async || faulty.arrive(&id, &[2; 32], &back, at(120)).await).await);
 }

@@ -38,6 +38,7 @@ fn returned(seed: u8) -> Returned {
         code: vec![seed, 1],
         verifier: None,
         nonce: Some([7; 32]),
+        kept: [("realm_id".to_owned(), seed.to_string())].into(),
     }
 }
 

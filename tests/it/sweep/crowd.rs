@@ -124,6 +124,8 @@ async fn session(world: &World, of: &Connection) -> SessionId {
         iss_promised: false,
         return_url: "https://shop.example/done".parse().unwrap(),
         response_mode: ResponseMode::Query,
+        callback: Default::default(),
+        config: Default::default(),
         display: Display::Redirect,
         starter_label: None,
         completion: Completion::App,

@@ -213,7 +213,9 @@ impl World {
         let address_rules = AddressRules::LocalToo;
         let http = HttpClient::new(address_rules).limited_to(limits.hosts.clone());
         let documents = Arc::new(HttpDocuments::new(http.clone()));
-        let providers = Arc::new(HttpProviderApi::new(http, Arc::clone(&clock_port)));
+        let providers =
+            HttpProviderApi::new(http, Arc::clone(&clock_port), Arc::clone(&entropy) as _);
+        let providers = Arc::new(providers);
         let engine = RefreshEngine {
             clock: Arc::clone(&clock_port),
             entropy: Arc::clone(&entropy) as _,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::provider::{AccessTokenExchange, ExchangeMethod, Rotation};
+use crate::domain::provider::Rotation;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -73,6 +73,7 @@ fn h65_a_missing_refresh_token_keeps_the_old_one_and_a_new_one_replaces_it() {
 fn profile(grant: RefreshGrant, hard_limit: Option<u64>) -> RefreshProfile {
     RefreshProfile {
         grant,
+        request: None,
         rotation: Rotation::Strict,
         idle_limit: None,
         hard_limit: hard_limit.map(Duration::from_secs),
@@ -82,13 +83,9 @@ fn profile(grant: RefreshGrant, hard_limit: Option<u64>) -> RefreshProfile {
 }
 
 fn exchange() -> RefreshGrant {
-    RefreshGrant::AccessToken(AccessTokenExchange {
-        grant_type: "x".into(),
-        token_param: "x".into(),
-        method: ExchangeMethod::Get,
-        url: None,
+    RefreshGrant::AccessToken {
         min_age: Duration::ZERO,
-    })
+    }
 }
 
 /// An answer with an access token for 60 s.

@@ -18,7 +18,7 @@ pub struct Bounce<'a> {
     /// The path it came to.
     pub action: String,
     /// What is passed on of it: names of ours, values of the provider's.
-    pub fields: Vec<(&'static str, &'a str)>,
+    pub fields: Vec<(&'a str, &'a str)>,
 }
 
 impl Bounce<'_> {

@@ -9,7 +9,8 @@ fn read(provider: &str, body: &str) -> Result<TokenAnswer, TokenFailure> {
     let id = ProviderId::parse(provider).unwrap();
     let provider = catalogue::resolve(&id, &BTreeMap::new(), AddressRules::PublicHttps).unwrap();
     let response = Response::new(body.as_bytes().to_vec());
-    let normal = normalise(&response, &provider, Timestamp::from_millis(0))?;
+    let path = &provider.token.token_path;
+    let normal = normalise(path, &response, &provider, Timestamp::from_millis(0))?;
     let parsed: Parsed = serde_json::from_slice(&normal).unwrap();
     Ok(answer(&parsed, &provider))
 }

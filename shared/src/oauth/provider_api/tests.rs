@@ -9,11 +9,12 @@ use super::*;
 use crate::catalogue;
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
-use crate::domain::provider::Identity;
+use crate::domain::provider::{BodyEncoding, ClientAuth, Identity};
 use crate::domain::time::Timestamp;
 
+mod after_code;
 mod every_request;
-mod exchange;
+mod grants;
 mod revocation;
 mod two_secrets;
 
@@ -36,8 +37,18 @@ impl Clock for Stopped {
     }
 }
 
+/// What a test can foretell.
+struct Sevens;
+
+impl Entropy for Sevens {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
 fn api() -> HttpProviderApi {
-    HttpProviderApi::new(HttpClient::new(AddressRules::LocalToo), Arc::new(Stopped))
+    let http = HttpClient::new(AddressRules::LocalToo);
+    HttpProviderApi::new(http, Arc::new(Stopped), Arc::new(Sevens))
 }
 
 fn client() -> ClientCredentials {
@@ -166,6 +177,95 @@ async fn h37_the_client_secret_is_sent_in_the_configured_way_only() {
     for request in &requests {
         assert_eq!(request.line(), "POST /token", "never in the URL");
     }
+}
+
+#[tokio::test]
+async fn a_token_request_is_called_and_read_as_the_provider_wants() {
+    let reply = r#"{"data":{"accessToken":"at1","refreshToken":"rt1","expiresIn":60,
+        "expires_in":1},"scopes":["a","b"],"access_token":"not this"}"#;
+    let (server, mut provider) = serving(vec![Reply::json(200, reply)]).await;
+    let names = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter();
+        let owned = pairs.map(|(name, own)| ((*name).to_owned(), (*own).to_owned()));
+        owned.collect()
+    };
+    let profile = &mut provider.token;
+    profile.rename = names(&[("client_id", "client_key"), ("code_verifier", "verifier")]);
+    profile.omit = vec!["grant_type".into(), "redirect_uri".into()];
+    profile.token_path = "/data".into();
+    profile.scope_path = Some("/scopes".into());
+    profile.members = names(&[
+        ("access_token", "accessToken"),
+        ("refresh_token", "refreshToken"),
+        ("expires_in", "expiresIn"),
+    ]);
+    let answer = api()
+        .exchange(&provider, &client(), &grant())
+        .await
+        .unwrap();
+    assert_eq!(answer.access_token.expose(), "at1");
+    assert_eq!(answer.refresh_token.unwrap().expose(), "rt1");
+    assert_eq!(answer.lifetime, Some(Duration::from_secs(60)));
+    assert_eq!(answer.scopes.unwrap().join(" "), "a b");
+    let mut members: Vec<_> = server.received()[0]
+        .body
+        .split('&')
+        .map(str::to_owned)
+        .collect();
+    members.sort();
+    assert_eq!(
+        members,
+        [
+            "client_key=client%3A1",
+            "client_secret=s3cret%2B%26",
+            "code=the-code",
+            "verifier=the-verifier",
+        ]
+    );
+}
+
+/// As a server sees it; what the assertion says is tested beside the code that signs it.
+#[tokio::test]
+async fn h23_a_client_that_signs_shows_an_assertion_and_never_its_key() {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let body = BASE64_STANDARD.encode(pair.to_pkcs8v1().unwrap().as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
+    let signing = ClientCredentials {
+        client_secret: Secret::new(pem),
+        ..client()
+    };
+    let (server, mut provider) = serving(vec![success()]).await;
+    provider.issuer = Some("https://as.example".into());
+    provider.token.auth = ClientAuth::PrivateKeyJwt;
+    let rt = Secret::new("rt0");
+    api().exchange(&provider, &signing, &grant()).await.unwrap();
+    api().refresh(&provider, &signing, &rt).await.unwrap();
+    for request in server.received() {
+        assert_eq!(request.form("client_id").as_deref(), Some("client:1"));
+        assert_eq!(request.form("client_secret"), None);
+        assert!(request.form("client_assertion").unwrap().starts_with("ey"));
+        assert!(!request.body.contains("PRIVATE") && request.header("authorization").is_none());
+    }
+    // A secret that is no key signs nothing, and so nothing is sent.
+    let failure = api().refresh(&provider, &client(), &rt).await.unwrap_err();
+    assert_eq!(failure, TokenFailure::ClientRefused);
+    assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn an_account_can_be_asked_for_with_a_question() {
+    let reply = Reply::json(200, r#"{"data":{"me":{"id":"7"}}}"#);
+    let (server, mut provider) = serving(vec![reply]).await;
+    let identity = provider.identity.as_mut().unwrap();
+    identity.json = Some(r#"{"query":"{ me { id } }"}"#.into());
+    identity.id = "/data/me/id".into();
+    let account = api().account(&provider, &Secret::new("at1")).await.unwrap();
+    assert_eq!(account.id, "7");
+    let request = &server.received()[0];
+    assert_eq!(request.line(), "POST /me");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.body, r#"{"query":"{ me { id } }"}"#);
 }
 
 /// B-classes of refresh.md: a repeated token request may spend a refresh token twice.
@@ -299,6 +399,7 @@ async fn an_account_that_cannot_be_read_is_none() {
     provider.identity = Some(Identity {
         id_token: false,
         url: None,
+        json: None,
         id: "/user".into(),
         label: None,
     });
@@ -318,6 +419,7 @@ async fn an_account_in_the_token_response_comes_with_the_tokens() {
     provider.identity = Some(Identity {
         id_token: false,
         url: None,
+        json: None,
         id: "/user/id".into(),
         label: Some("/user/name".into()),
     });

@@ -7,10 +7,28 @@ use super::*;
 use crate::catalogue;
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
+use crate::oauth::client_auth::Prover;
+use crate::ports::Entropy;
 
 fn provider(id: &str) -> Provider {
     let id = ProviderId::parse(id).unwrap();
     catalogue::resolve(&id, &BTreeMap::new(), AddressRules::PublicHttps).unwrap()
+}
+
+/// Of a client that has the time and chance it needs.
+fn proof(revocation: &Revocation) -> Proof {
+    struct Sevens;
+    impl Entropy for Sevens {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+    let prover = Prover {
+        issuer: None,
+        entropy: &Sevens,
+        now: Timestamp::from_millis(0),
+    };
+    prover.prove(auth(revocation), &client()).unwrap()
 }
 
 fn client() -> ClientCredentials {
@@ -21,12 +39,30 @@ fn client() -> ClientCredentials {
     }
 }
 
+const NOTHING: &BTreeMap<String, String> = &BTreeMap::new();
+
+fn named(token: &Secret, kind: RevokedToken) -> Named<'_> {
+    Named {
+        token,
+        kind,
+        captured: NOTHING,
+    }
+}
+
 /// Method, URL, authorization, content type and body of the request for a provider.
 fn sent(id: &str, kind: RevokedToken) -> [String; 5] {
     let provider = provider(id);
     let revocation = provider.revocation.clone().unwrap();
     let token = Secret::new("to/ken+1");
-    let request = request(&provider, &revocation, &client(), &token, kind).unwrap();
+    let named = named(&token, kind);
+    let request = request(
+        &provider,
+        &revocation,
+        &client(),
+        &proof(&revocation),
+        &named,
+    )
+    .unwrap();
     let header = |name| {
         let value = request.headers().get(name);
         value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
@@ -46,7 +82,7 @@ const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 const JSON_TYPE: &str = "application/json";
 
 #[test]
-fn every_shape_names_the_token_the_way_its_provider_wants() {
+fn every_way_names_the_token_as_its_provider_wants() {
     let refresh = RevokedToken::Refresh;
     let access = RevokedToken::Access;
     for (id, kind, expected) in [
@@ -137,8 +173,15 @@ fn a_provider_gets_the_headers_it_wants() {
     let provider = provider("notion");
     let revocation = provider.revocation.clone().unwrap();
     let token = Secret::new("t");
-    let access = RevokedToken::Access;
-    let request = request(&provider, &revocation, &client(), &token, access).unwrap();
+    let named = named(&token, RevokedToken::Access);
+    let request = request(
+        &provider,
+        &revocation,
+        &client(),
+        &proof(&revocation),
+        &named,
+    )
+    .unwrap();
     assert_eq!(request.headers()["notion-version"], "2022-06-28");
 }
 
@@ -156,8 +199,15 @@ fn an_admins_url_has_no_blanks() {
     let provider = catalogue::resolve(&id, &config, AddressRules::PublicHttps).unwrap();
     let revocation = provider.revocation.clone().unwrap();
     let token = Secret::new("secret");
-    let refresh = RevokedToken::Refresh;
-    let request = request(&provider, &revocation, &client(), &token, refresh).unwrap();
+    let named = named(&token, RevokedToken::Refresh);
+    let request = request(
+        &provider,
+        &revocation,
+        &client(),
+        &proof(&revocation),
+        &named,
+    )
+    .unwrap();
     assert_eq!(
         request.uri(),
         "https://p.example/%7Btoken%7D/%7Bclient_id%7D"
@@ -173,7 +223,7 @@ fn judged(id: &str, status: u16, body: &str) -> Verdict {
         .insert(RETRY_AFTER, HeaderValue::from_static("30"));
     verdict(
         &response,
-        provider.revocation.unwrap().shape,
+        &provider.revocation.unwrap(),
         &provider.token,
         Timestamp::from_millis(0),
     )
@@ -249,4 +299,72 @@ fn r31_answers_mean_what_rfc_7009_says_and_in_doubt_the_token_lives() {
     ] {
         assert_eq!(judged(id, status, body), expected, "{id} {status} {body}");
     }
+}
+
+/// With everything that a description can say of it.
+#[test]
+fn a_revocation_may_say_more_and_in_other_places() {
+    let mut provider = provider("gitlab");
+    provider.token.rename = [("client_id".to_owned(), "client_key".to_owned())].into();
+    let token = Secret::new("to/ken");
+    let captured = BTreeMap::from([("account".to_owned(), "acct&1".to_owned())]);
+    let sent = |change: &dyn Fn(&mut Revocation)| {
+        let mut revocation = provider.revocation.clone().unwrap();
+        revocation.params = ["{captured.account}", "{captured.unknown}", "{client_id}!"]
+            .iter()
+            .zip(["account", "unknown", "client"])
+            .map(|(value, name)| (name.to_owned(), (*value).to_owned()))
+            .collect();
+        change(&mut revocation);
+        let named = Named {
+            captured: &captured,
+            ..named(&token, RevokedToken::Refresh)
+        };
+        let request = request(
+            &provider,
+            &revocation,
+            &client(),
+            &proof(&revocation),
+            &named,
+        )
+        .unwrap();
+        let header = request.headers().get(AUTHORIZATION);
+        let header = header.map(|value| value.to_str().unwrap().to_owned());
+        let body = String::from_utf8(request.body().clone()).unwrap();
+        (
+            format!("{} {}", request.method(), request.uri()),
+            header,
+            body,
+        )
+    };
+    let said = "token_type_hint=refresh_token&account=acct%261&client=id%2F1%21";
+    let url = "https://gitlab.com/oauth/revoke";
+    assert_eq!(
+        sent(&|_| {}),
+        (
+            format!("POST {url}"),
+            None,
+            format!("token=to%2Fken&{said}&client_key=id%2F1&client_secret=s%261")
+        )
+    );
+    let in_query = sent(&|revocation| {
+        (revocation.method, revocation.send) = (Method::Get, TokenCarrier::Query);
+        (revocation.auth, revocation.param) = (RevocationAuth::None, "t".into());
+    });
+    assert_eq!(
+        in_query,
+        (format!("GET {url}?t=to%2Fken&{said}"), None, String::new())
+    );
+    let by_header = sent(&|revocation| {
+        revocation.auth = RevocationAuth::ClientHeader;
+        (revocation.hint, revocation.send) = (false, TokenCarrier::Json);
+    });
+    assert_eq!(
+        by_header,
+        (
+            format!("POST {url}"),
+            Some("Client s&1".into()),
+            r#"{"account":"acct&1","client":"id/1!","token":"to/ken"}"#.into()
+        )
+    );
 }

@@ -65,6 +65,7 @@ impl Sessions for DynamoStore {
             .set(attr::STAGE, value::text(stage::RETURNED))
             .set(attr::COMPLETION, value::bytes(&to.completion))
             .set(attr::CODE, value::bytes(&to.code))
+            .set_or_remove(attr::KEPT, value::texts(&to.kept))
             .set_or_remove(
                 attr::VERIFIER,
                 to.verifier.as_ref().map(|sealed| value::bytes(sealed)),
@@ -89,7 +90,7 @@ impl Sessions for DynamoStore {
             .equals(attr::STAGE, value::text(stage::RETURNED))
             .equals(attr::COMPLETION, value::bytes(completion))
             .set(attr::STAGE, value::text(stage::EXCHANGING))
-            .remove(&[attr::CODE, attr::VERIFIER, attr::NONCE]);
+            .remove(&[attr::CODE, attr::VERIFIER, attr::NONCE, attr::KEPT]);
         // Two callers can hold the same completion code, so a session found exchanging is not
         // proof of an earlier try of this call.
         Ok(self.change_session(id, change).await?.is_done())
@@ -109,6 +110,7 @@ impl Sessions for DynamoStore {
                 attr::CODE,
                 attr::VERIFIER,
                 attr::NONCE,
+                attr::KEPT,
             ]);
         self.change_session(id, change).await.map(|_| ())
     }

@@ -31,7 +31,7 @@ pub(super) type Row = HashMap<String, AttributeValue>;
 
 /// Values of attributes.
 pub(super) mod value {
-    use super::{AttributeValue, Blob, ScopeList, Timestamp};
+    use super::{AttributeValue, BTreeMap, Blob, ScopeList, Timestamp};
 
     pub(in super::super) fn text(text: impl Into<String>) -> AttributeValue {
         AttributeValue::S(text.into())
@@ -57,6 +57,13 @@ pub(super) mod value {
 
     pub(in super::super) fn scopes(scopes: &ScopeList) -> AttributeValue {
         list(scopes.iter())
+    }
+
+    /// Texts by name; nothing for none.
+    pub(in super::super) fn texts(texts: &BTreeMap<String, String>) -> Option<AttributeValue> {
+        let entries = texts.iter();
+        let entries = entries.map(|(name, value)| (name.clone(), text(value)));
+        (!texts.is_empty()).then(|| AttributeValue::M(entries.collect()))
     }
 
     /// The second after `at`: garbage collection must not come before expiry.
@@ -221,12 +228,20 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn map(&self, name: &str) -> Result<BTreeMap<String, String>, StoreError> {
-        let entries = self.optional(name, |value| {
+        self.required(self.maybe_map(name)?)
+    }
+
+    /// No attribute is an empty map.
+    pub(super) fn map_or_empty(&self, name: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        Ok(self.maybe_map(name)?.unwrap_or_default())
+    }
+
+    fn maybe_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        self.optional(name, |value| {
             let entries = value.as_m().ok()?.iter();
             entries
                 .map(|(key, value)| Some((key.clone(), value.as_s().ok()?.clone())))
                 .collect()
-        })?;
-        self.required(entries)
+        })
     }
 }

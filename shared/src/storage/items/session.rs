@@ -1,11 +1,14 @@
 //! Authorization sessions.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use url::Url;
 
 use super::super::schema::{self, TTL, attr, stage};
 use super::registry::{account_change, completion};
 use super::{Reader, Row, Writer, value};
-use crate::domain::session::{AuthorizationSession, Display, Redirected, Returned, Stage, Starter};
+use crate::domain::session::{
+    AuthorizationSession, Callback, Display, Redirected, Returned, Stage, Starter,
+};
 use crate::ports::StoreError;
 
 pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
@@ -32,13 +35,15 @@ pub(in super::super) fn write_session(session: &AuthorizationSession) -> Row {
         .with_some(attr::ISSUER, session.issuer.as_ref().map(value::text))
         .with(
             attr::ISS_PROMISED,
-            aws_sdk_dynamodb::types::AttributeValue::Bool(session.iss_promised),
+            AttributeValue::Bool(session.iss_promised),
         )
         .with(attr::RETURN_URL, value::text(session.return_url.as_str()))
         .with(
             attr::RESPONSE_MODE,
             value::text(session.response_mode.as_str()),
         )
+        .with_some(attr::CALLBACK, write_callback(&session.callback))
+        .with_some(attr::CONFIG, value::texts(&session.config))
         .with(attr::DISPLAY, value::text(display(session.display)))
         .with_some(
             attr::USER_LABEL,
@@ -98,6 +103,7 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
         Stage::Returned(at) => item
             .with(attr::COMPLETION, value::bytes(&at.completion))
             .with(attr::CODE, value::bytes(&at.code))
+            .with_some(attr::KEPT, value::texts(&at.kept))
             .with_some(
                 attr::VERIFIER,
                 at.verifier.as_ref().map(|sealed| value::bytes(sealed)),
@@ -114,6 +120,19 @@ fn write_stage(item: Writer, at: &Stage) -> Writer {
             .with(attr::COMPLETION, value::bytes(completion))
             .with(attr::CONNECTION, value::text(connection.as_str())),
         Stage::Ended(ending) => item.with(attr::ENDING, value::text(ending.code())),
+    }
+}
+
+/// The callback as RFC 6749 has it is not written.
+fn write_callback(callback: &Callback) -> Option<AttributeValue> {
+    (*callback != Callback::default())
+        .then(|| value::text(serde_json::to_string(callback).expect("it is texts and flags")))
+}
+
+fn read_callback(item: &Reader<'_>) -> Result<Callback, StoreError> {
+    match item.maybe_text(attr::CALLBACK)? {
+        None => Ok(Callback::default()),
+        Some(text) => serde_json::from_str(text).map_err(|_| item.corrupt()),
     }
 }
 
@@ -149,6 +168,8 @@ pub(in super::super) fn read_session(row: &Row) -> Result<AuthorizationSession, 
         iss_promised: item.flag(attr::ISS_PROMISED)?,
         return_url: Url::parse(item.text(attr::RETURN_URL)?).map_err(|_| item.corrupt())?,
         response_mode: item.word_or_default(attr::RESPONSE_MODE)?,
+        callback: read_callback(&item)?,
+        config: item.map_or_empty(attr::CONFIG)?,
         display: item.word_or_default(attr::DISPLAY)?,
         starter_label: item.maybe_text(attr::USER_LABEL)?.map(str::to_owned),
         completion: item.word_or_default(attr::COMPLETION_MODE)?,
@@ -174,6 +195,7 @@ fn read_stage(item: &Reader<'_>) -> Result<Stage, StoreError> {
         stage::RETURNED => Stage::Returned(Returned {
             completion: item.hash(attr::COMPLETION)?,
             code: item.bytes(attr::CODE)?,
+            kept: item.map_or_empty(attr::KEPT)?,
             verifier: item.maybe_bytes(attr::VERIFIER)?,
             nonce: item.maybe_hash(attr::NONCE)?,
         }),

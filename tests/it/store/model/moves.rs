@@ -230,5 +230,6 @@ pub(super) fn returned(seed: u8) -> Returned {
         code: vec![seed],
         verifier: None,
         nonce: None,
+        kept: Default::default(),
     }
 }

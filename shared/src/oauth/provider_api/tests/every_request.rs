@@ -4,43 +4,58 @@
 use http::Uri;
 
 use super::*;
-use crate::domain::provider::{AccessTokenExchange, ExchangeMethod, RevocationShape};
+use crate::domain::provider::{RevocationAuth, TokenCarrier};
 
-const SHAPES: [RevocationShape; 7] = [
-    RevocationShape::FormPost,
-    RevocationShape::FormBasic,
-    RevocationShape::TokenOnly,
-    RevocationShape::JsonBasic,
-    RevocationShape::Bearer,
-    RevocationShape::DeletePath,
-    RevocationShape::DeleteJsonBasic,
-];
+/// Every way of carrying a token, with a method and each client authentication that goes with it.
+const REVOCATIONS: [(TokenCarrier, Method, RevocationAuth); 15] = {
+    use RevocationAuth as Auth;
+    use TokenCarrier::{Bearer, Form, Json, Path, Query};
+    [
+        (Form, Method::Post, Auth::Post),
+        (Form, Method::Post, Auth::Basic),
+        (Form, Method::Post, Auth::None),
+        (Form, Method::Post, Auth::ClientHeader),
+        (Form, Method::Delete, Auth::Basic),
+        (Json, Method::Post, Auth::Post),
+        (Json, Method::Post, Auth::Basic),
+        (Json, Method::Delete, Auth::Basic),
+        (Bearer, Method::Post, Auth::None),
+        (Bearer, Method::Delete, Auth::None),
+        (Path, Method::Delete, Auth::None),
+        (Path, Method::Post, Auth::Basic),
+        (Query, Method::Get, Auth::None),
+        (Query, Method::Post, Auth::Post),
+        (Query, Method::Delete, Auth::ClientHeader),
+    ]
+};
+
+const AUTHS: [ClientAuth; 3] = [ClientAuth::Post, ClientAuth::Basic, ClientAuth::SecretBasic];
 
 /// One request that a provider is sent, with everything that profiles may vary.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Code(ClientAuth, BodyEncoding),
     Refresh(ClientAuth, BodyEncoding),
-    Exchange(ExchangeMethod),
+    Exchange(Method),
     Account,
-    Revocation(RevocationShape, RevokedToken),
+    Revocation((TokenCarrier, Method, RevocationAuth), RevokedToken),
 }
 
 impl Asked {
     fn every() -> Vec<Self> {
         let mut all = vec![
-            Self::Exchange(ExchangeMethod::Post),
-            Self::Exchange(ExchangeMethod::Get),
+            Self::Exchange(Method::Post),
+            Self::Exchange(Method::Get),
             Self::Account,
         ];
-        for auth in [ClientAuth::Post, ClientAuth::Basic] {
+        for auth in AUTHS {
             for body in [BodyEncoding::Form, BodyEncoding::Json] {
                 all.extend([Self::Code(auth, body), Self::Refresh(auth, body)]);
             }
         }
-        for shape in SHAPES {
+        for way in REVOCATIONS {
             let tokens = [RevokedToken::Access, RevokedToken::Refresh];
-            all.extend(tokens.map(|token| Self::Revocation(shape, token)));
+            all.extend(tokens.map(|token| Self::Revocation(way, token)));
         }
         all
     }
@@ -48,12 +63,9 @@ impl Asked {
     /// Whether the client authenticates itself with this request.
     fn shows_the_secret(self) -> bool {
         match self {
-            Self::Code(..) | Self::Refresh(..) | Self::Exchange(ExchangeMethod::Post) => true,
-            Self::Exchange(ExchangeMethod::Get) | Self::Account => false,
-            Self::Revocation(shape, _) => !matches!(
-                shape,
-                RevocationShape::TokenOnly | RevocationShape::Bearer | RevocationShape::DeletePath
-            ),
+            Self::Code(..) | Self::Refresh(..) | Self::Exchange(Method::Post) => true,
+            Self::Exchange(_) | Self::Account => false,
+            Self::Revocation((_, _, auth), _) => auth != RevocationAuth::None,
         }
     }
 
@@ -62,19 +74,29 @@ impl Asked {
         let mut provider = provider(server);
         let revocation = provider.revocation.as_mut().unwrap();
         revocation.url = server.url("/revoke/{client_id}/{token}");
-        if let Self::Revocation(shape, token) = self {
-            (revocation.shape, revocation.token) = (shape, token);
+        if let Self::Revocation((send, method, auth), token) = self {
+            (revocation.send, revocation.method, revocation.auth) = (send, method, auth);
+            (revocation.token, revocation.hint) = (token, false);
+            if send != TokenCarrier::Path {
+                revocation.url = server.url("/revoke/{client_id}");
+            }
         }
         if let Self::Code(auth, body) | Self::Refresh(auth, body) = self {
             (provider.token.auth, provider.token.body) = (auth, body);
         }
         if let Self::Exchange(method) = self {
-            provider.refresh.grant = RefreshGrant::AccessToken(AccessTokenExchange {
+            provider.refresh.request = Some(GrantRequest {
+                url: server.url("/renew").parse().unwrap(),
+                method,
                 grant_type: "x_exchange".into(),
                 token_param: "x_token".into(),
-                method,
-                url: server.url("/renew").parse().ok(),
-                min_age: Duration::ZERO,
+                auth: match method {
+                    Method::Get => RequestAuth::None,
+                    Method::Post | Method::Delete => RequestAuth::Post,
+                },
+                body: BodyEncoding::Form,
+                params: BTreeMap::new(),
+                token_path: String::new(),
             });
         }
         match self {
@@ -123,13 +145,14 @@ async fn h33_a13_no_request_of_any_kind_goes_where_a_redirect_points() {
 }
 
 /// Every way in which the secret `s3cret+&` could be written in a request.
-fn written_secrets() -> [String; 4] {
+fn written_secrets() -> [String; 5] {
     let basic = |text: &str| BASE64_STANDARD.encode(text);
     [
         "s3cret".into(),
         "client_secret".into(),
         basic("client%3A1:s3cret%2B%26"),
         basic("s3cret+&"),
+        basic("s3cret+&:"),
     ]
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::provider::RevocationShape;
+use crate::domain::provider::{RevocationAuth, TokenCarrier};
 
 fn tokens(refresh: Option<&str>) -> TokenSet {
     TokenSet {
@@ -13,10 +13,13 @@ async fn revoked(provider: &Provider, refresh: Option<&str>) -> RevocationAnswer
     api().revoke(provider, &client(), &tokens(refresh)).await
 }
 
-fn shaped(provider: &mut Provider, shape: RevocationShape, token: RevokedToken) {
+/// A token that is the request's own authorization.
+fn bearer(provider: &mut Provider) {
     let revocation = provider.revocation.as_mut().unwrap();
-    revocation.shape = shape;
-    revocation.token = token;
+    revocation.send = TokenCarrier::Bearer;
+    revocation.auth = RevocationAuth::None;
+    revocation.token = RevokedToken::Access;
+    (revocation.either, revocation.hint) = (false, false);
 }
 
 const LATER: RevocationAnswer = RevocationAnswer::TryLater { after: None };
@@ -81,11 +84,9 @@ async fn k4_an_endpoint_that_is_down_is_asked_again_later() {
 #[tokio::test]
 async fn k6_a_provider_without_revocation_is_not_called() {
     let (server, mut provider) = serving(vec![success()]).await;
-    shaped(
-        &mut provider,
-        RevocationShape::DeletePath,
-        RevokedToken::Refresh,
-    );
+    let revocation = provider.revocation.as_mut().unwrap();
+    (revocation.send, revocation.method) = (TokenCarrier::Path, Method::Delete);
+    revocation.either = false;
     let answer = revoked(&provider, None).await;
     assert_eq!(
         answer,
@@ -133,7 +134,7 @@ async fn an_expired_access_token_is_renewed_to_end_its_grant() {
         (vec![expired(), Reply::status(500, "", "")], LATER, 2),
     ] {
         let (server, mut provider) = serving(replies).await;
-        shaped(&mut provider, RevocationShape::Bearer, RevokedToken::Access);
+        bearer(&mut provider);
         assert_eq!(revoked(&provider, Some("rt0")).await, expected);
         let sent = server.received();
         assert_eq!(sent.len(), requests);
@@ -148,11 +149,9 @@ async fn an_expired_access_token_is_renewed_to_end_its_grant() {
 #[tokio::test]
 async fn an_unknown_access_token_without_a_refresh_token_is_the_end_of_the_grant() {
     let (server, mut provider) = serving(vec![Reply::status(404, "", "")]).await;
-    shaped(
-        &mut provider,
-        RevocationShape::DeleteJsonBasic,
-        RevokedToken::Access,
-    );
+    let revocation = provider.revocation.as_mut().unwrap();
+    (revocation.send, revocation.method) = (TokenCarrier::Json, Method::Delete);
+    (revocation.token, revocation.either) = (RevokedToken::Access, false);
     assert_eq!(revoked(&provider, None).await, RevocationAnswer::Revoked);
     assert_eq!(lines(&server), ["DELETE /revoke"]);
 }

@@ -104,7 +104,7 @@ impl Clock for Hasty {
 async fn b2_both_requests_have_the_time_of_one() {
     let (server, provider) = serving(vec![refused(), success()]).await;
     let http = HttpClient::new(AddressRules::LocalToo);
-    let api = HttpProviderApi::new(http, Arc::new(Hasty(Mutex::default())));
+    let api = HttpProviderApi::new(http, Arc::new(Hasty(Mutex::default())), Arc::new(Sevens));
     let answer = api
         .refresh(&provider, &rotating(), &Secret::new("rt0"))
         .await;

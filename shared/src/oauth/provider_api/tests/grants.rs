@@ -4,17 +4,31 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use super::*;
-use crate::domain::provider::{AccessTokenExchange, ExchangeMethod};
+use crate::domain::provider::{RefreshGrant, RefreshProfile};
 
-fn exchanging(method: ExchangeMethod, mut provider: Provider) -> Provider {
-    provider.refresh.grant = RefreshGrant::AccessToken(AccessTokenExchange {
+fn exchanging(method: Method, mut provider: Provider) -> Provider {
+    let auth = match method {
+        Method::Get => RequestAuth::None,
+        Method::Post | Method::Delete => RequestAuth::Post,
+    };
+    provider.refresh.grant = RefreshGrant::AccessToken {
+        min_age: Duration::ZERO,
+    };
+    provider.refresh.request = Some(GrantRequest {
+        url: provider.token.url.clone(),
+        method,
         grant_type: "x_exchange".into(),
         token_param: "x_token".into(),
-        method,
-        url: None,
-        min_age: Duration::ZERO,
+        auth,
+        body: BodyEncoding::Form,
+        params: BTreeMap::new(),
+        token_path: String::new(),
     });
     provider
+}
+
+fn request(refresh: &mut RefreshProfile) -> &mut GrantRequest {
+    refresh.request.as_mut().unwrap()
 }
 
 async fn spend(provider: &Provider, token: &str) -> Result<TokenAnswer, TokenFailure> {
@@ -26,15 +40,15 @@ async fn spend(provider: &Provider, token: &str) -> Result<TokenAnswer, TokenFai
 #[tokio::test]
 async fn an_exchange_by_post_is_a_token_request_with_the_access_token() {
     let (server, provider) = serving(vec![success()]).await;
-    let mut provider = exchanging(ExchangeMethod::Post, provider);
-    provider.token.params = [("audience".to_owned(), "api".to_owned())].into();
+    let mut provider = exchanging(Method::Post, provider);
+    request(&mut provider.refresh).params = [("audience".to_owned(), "api".to_owned())].into();
     provider.headers = [("X-Version".to_owned(), "7".to_owned())].into();
     let answer = spend(&provider, "at0+&").await.unwrap();
     assert_eq!(answer.access_token.expose(), "at1");
     assert_eq!(answer.lifetime, Some(Duration::from_secs(60)));
-    provider.token.auth = ClientAuth::Basic;
+    request(&mut provider.refresh).auth = RequestAuth::Basic;
     spend(&provider, "at0").await.unwrap();
-    provider.token.body = BodyEncoding::Json;
+    request(&mut provider.refresh).body = BodyEncoding::Json;
     spend(&provider, "at0").await.unwrap();
 
     let requests = server.received();
@@ -65,12 +79,9 @@ async fn an_exchange_by_post_is_a_token_request_with_the_access_token() {
 #[tokio::test]
 async fn an_exchange_by_get_names_the_token_and_nothing_of_the_client() {
     let (server, provider) = serving(vec![success()]).await;
-    let mut provider = exchanging(ExchangeMethod::Get, provider);
-    provider.token.body = BodyEncoding::Json;
+    let mut provider = exchanging(Method::Get, provider);
     spend(&provider, "at0").await.unwrap();
-    if let RefreshGrant::AccessToken(exchange) = &mut provider.refresh.grant {
-        exchange.url = server.url("/renew?v=2").parse().ok();
-    }
+    request(&mut provider.refresh).url = server.url("/renew?v=2").parse().unwrap();
     spend(&provider, "a&b=c/ä").await.unwrap();
     let requests = server.received();
     assert_eq!(
@@ -87,11 +98,47 @@ async fn an_exchange_by_get_names_the_token_and_nothing_of_the_client() {
     }
 }
 
+/// With everything that a description can say of it.
+#[tokio::test]
+async fn a_refresh_token_can_be_spent_in_a_providers_own_way_too() {
+    let reply = || {
+        Reply::json(
+            200,
+            r#"{"data":{"access_token":"at1","refresh_token":"rt1"}}"#,
+        )
+    };
+    let (server, provider) = serving(vec![reply(), reply()]).await;
+    let mut provider = exchanging(Method::Get, provider);
+    provider.refresh.grant = RefreshGrant::RefreshToken;
+    provider.token.rename = [("client_id", "client_key"), ("grant_type", "type")]
+        .map(|(name, own)| (name.to_owned(), own.to_owned()))
+        .into();
+    provider.token.omit = vec!["redirect_uri".into()];
+    let asked = request(&mut provider.refresh);
+    asked.auth = RequestAuth::Query;
+    asked.token_param = "refresh_token".into();
+    asked.token_path = "/data".into();
+    let answer = spend(&provider, "rt0").await.unwrap();
+    assert_eq!(answer.refresh_token.unwrap().expose(), "rt1");
+    request(&mut provider.refresh).method = Method::Post;
+    request(&mut provider.refresh).auth = RequestAuth::SecretBasic;
+    spend(&provider, "rt0").await.unwrap();
+
+    let requests = server.received();
+    assert_eq!(
+        requests[0].line(),
+        "GET /token?type=x_exchange&refresh_token=rt0&client_key=client%3A1&client_secret=s3cret%2B%26"
+    );
+    assert_eq!(requests[1].body, "type=x_exchange&refresh_token=rt0");
+    let basic = format!("Basic {}", BASE64_STANDARD.encode("s3cret+&:"));
+    assert_eq!(requests[1].header("authorization"), Some(basic.as_str()));
+}
+
 /// H-33, H-34: as every token request.
 #[tokio::test]
 async fn h33_an_exchange_is_sent_once_and_follows_nothing() {
     let large = "x".repeat(70_000);
-    for method in [ExchangeMethod::Post, ExchangeMethod::Get] {
+    for method in [Method::Post, Method::Get] {
         for (reply, expected) in [
             (
                 Reply::json(400, r#"{"error":"invalid_grant"}"#),
@@ -152,14 +199,14 @@ async fn h50_a_token_in_a_query_is_in_no_line_of_the_log() {
         success(),
     ])
     .await;
-    let mut provider = exchanging(ExchangeMethod::Get, provider);
+    let mut provider = exchanging(Method::Get, provider);
     let mut failures = String::new();
     for _ in 0..4 {
         let answer = spend(&provider, "canary").await;
         failures.push_str(&format!("{answer:?} {:?}", answer.as_ref().err()));
     }
     for unreachable in ["http://127.0.0.1:1/token", "http://example.com/token"] {
-        provider.token.url = unreachable.parse().unwrap();
+        request(&mut provider.refresh).url = unreachable.parse().unwrap();
         let failure = spend(&provider, "canary").await.unwrap_err();
         failures.push_str(&format!("{failure} {failure:?}"));
     }
