@@ -61,8 +61,9 @@ bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=r
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
 	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
 
-reference: ## Makes docs/API.md out of docs/openapi
+reference: ## Makes docs/API.md out of docs/openapi, and docs/PROVIDERS.md out of the catalogue
 	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md
+	@cargo run --quiet --locked -p grantry-tests --example reference providers > target/PROVIDERS.md && mv target/PROVIDERS.md docs/PROVIDERS.md
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

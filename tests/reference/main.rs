@@ -1,8 +1,13 @@
-//! Prints docs/API.md: `make reference`.
+//! Prints docs/API.md, or with the argument `providers` docs/PROVIDERS.md: `make reference`.
 
+use testkit::catalogue::loaded;
 use testkit::contract::Contract;
+use testkit::providers_page::providers_page;
 use testkit::reference::reference;
 
 fn main() {
-    print!("{}", reference(&Contract::new(connector_admin::OPENAPI)));
+    match std::env::args().nth(1).as_deref() {
+        Some("providers") => print!("{}", providers_page(&loaded())),
+        _ => print!("{}", reference(&Contract::new(connector_admin::OPENAPI))),
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Length of what PKCS #8 (RFC 5208) puts before the RSA key of RFC 8017: a sequence header
 /// of 4 bytes, the version (3), the algorithm identifier rsaEncryption (15), an octet string
 /// header (4). Both lengths take two bytes for every key of 2048 bits.
-const PKCS8_PREFIX: usize = 26;
+pub(crate) const PKCS8_PREFIX: usize = 26;
 
 pub(crate) struct SigningKey {
     signing: EncodingKey,
