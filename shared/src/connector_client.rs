@@ -1,6 +1,8 @@
 //! A connector made ready to talk to its provider: endpoints filled in, client secret opened.
 
-use crate::catalogue::{self, ConfigError};
+use std::collections::BTreeMap;
+
+use crate::catalogue::{self, Account, ConfigError};
 use crate::crypto::envelope::OpenError;
 use crate::crypto::vault::WorkspaceKeys;
 use crate::domain::address::AddressRules;
@@ -32,16 +34,17 @@ pub enum Unusable {
 }
 
 impl ConnectorClient {
-    /// Makes `connector` ready.
+    /// Makes `connector` ready for an account whose user has told `told`, among other things.
     ///
     /// # Errors
     /// [`Unusable`], which an admin has to look at.
     pub fn open(
         connector: &Connector,
         keys: &WorkspaceKeys,
+        told: &BTreeMap<String, String>,
         rules: AddressRules,
     ) -> Result<Self, Unusable> {
-        let provider = catalogue::resolve(&connector.provider, &connector.config, rules)?;
+        let provider = catalogue::of_connector(connector, Account::Told(told), rules)?;
         let secret = connector.client_secret.as_ref();
         let secret = secret.ok_or(Unusable::NoSecret)?;
         let credentials = ClientCredentials {

@@ -15,6 +15,7 @@ mod connectors;
 mod contract;
 mod corpus;
 mod counts;
+mod described;
 mod disconnect;
 mod discovery;
 mod endings;

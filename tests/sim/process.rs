@@ -260,6 +260,7 @@ pub(super) fn connector(
         scopes: ScopeList::parse(["read"]).expect("a scope"),
         scope_policy: ScopePolicy::Widening,
         config,
+        template: None,
         allowed_apps: None,
         status: ConnectorStatus::Enabled,
         generation: 1,

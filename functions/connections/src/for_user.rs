@@ -6,6 +6,7 @@ use axum::extract::{self, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use shared::catalogue::{self, Field};
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus};
@@ -30,6 +31,9 @@ struct Item {
     /// Whatever the status, nothing is handed out before an admin enables it again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     connector_disabled: bool,
+    /// What whoever connects an account is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<Field>,
     /// The default account.
     #[serde(flatten)]
     default: Account,
@@ -137,6 +141,7 @@ fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
         connector_id: connector.id.clone(),
         name: connector.name.clone(),
         provider: connector.provider.clone(),
+        fields: catalogue::asked_of_users(connector),
         connector_disabled: connector.status != ConnectorStatus::Enabled,
         default: account(connector, default.copied(), now),
         accounts: several.then(|| {

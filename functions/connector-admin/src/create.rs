@@ -7,6 +7,7 @@ use axum::extract;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use shared::crypto::hash::{hash, random_id};
 use shared::domain::audit::Origin;
 use shared::domain::connector::{
@@ -41,6 +42,7 @@ pub(crate) struct Draft {
     scope_policy: ScopePolicy,
     #[serde(default)]
     config: BTreeMap<String, String>,
+    template: Option<Value>,
     allowed_apps: Option<Vec<AppId>>,
 }
 
@@ -100,8 +102,9 @@ impl Wanted {
         id: ConnectorId,
         body: Draft,
     ) -> Result<Self, Problem> {
-        let secret = body.client_secret.as_ref().map(input::client_secret);
-        let secret = secret.transpose()?;
+        let template = body.template.as_ref();
+        let template = template.map(|template| input::template(template, &body.provider, state));
+        let template = template.transpose()?;
         let now = state.clock.now();
         let mut connector = Connector {
             workspace: admin.workspace.clone(),
@@ -115,7 +118,8 @@ impl Wanted {
             previous_secret: None,
             scopes: body.scopes.checked()?,
             scope_policy: body.scope_policy,
-            config: BTreeMap::new(),
+            config: body.config,
+            template,
             allowed_apps: body.allowed_apps.map(input::allowed_apps).transpose()?,
             status: ConnectorStatus::Enabled,
             generation: Connector::first_generation(now),
@@ -123,7 +127,10 @@ impl Wanted {
             created_at: now,
             updated_at: now,
         };
-        connector.config = discovery::complete(state, &connector.provider, body.config).await?;
+        let provider = discovery::complete(state, &mut connector).await?;
+        let secret = body.client_secret.as_ref();
+        let secret = secret.map(|secret| input::client_secret(secret, &provider));
+        let secret = secret.transpose()?;
         Ok(Self { connector, secret })
     }
 }
@@ -163,7 +170,8 @@ pub(crate) async fn seal_secret(
             secret,
         ),
         set_at: state.clock.now(),
-        last_four: secret.last_four(),
+        // A key ends as every key does.
+        last_four: secret.last_four().filter(|four| four != "----"),
     });
     Ok(())
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use shared::catalogue::{self, MetadataFault};
-use shared::domain::ids::ProviderId;
+use shared::domain::connector::Connector;
+use shared::domain::provider::Provider;
 use shared::http::problem::{Code, Problem};
 use shared::ports::DocumentError;
 use url::Url;
@@ -20,19 +21,19 @@ enum Fault {
     Unusable(#[from] MetadataFault),
 }
 
-/// `config` as it is to be stored: checked, and with the endpoints of its issuer where it leaves
-/// them to that (H-36).
+/// The provider of a connector that is to be stored: checked, and with the endpoints of its issuer
+/// in its `config` where that leaves them to the issuer (H-36).
 pub(crate) async fn complete(
     state: &State,
-    provider: &ProviderId,
-    config: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Problem> {
-    let Some(issuer) = catalogue::issuer_to_ask(provider, &config) else {
-        input::provider(provider, &config, state)?;
-        return Ok(config);
+    connector: &mut Connector,
+) -> Result<Provider, Problem> {
+    let (provider, config) = (&connector.provider, &connector.config);
+    let issuer = catalogue::issuer_to_ask(provider, config);
+    let Some(issuer) = issuer.filter(|_| connector.template.is_none()) else {
+        return input::provider(connector, state);
     };
     let url = issuer_url(state, issuer)?;
-    let found = discover(state, &url, issuer, &config).await;
+    let found = discover(state, &url, issuer, config).await;
     let found = found.map_err(|fault| {
         tracing::warn!(issuer, error = %fault, "discovery_failed");
         failed(issuer, &fault)
@@ -45,8 +46,8 @@ pub(crate) async fn complete(
             failed(issuer, &error)
         }
     })?;
-    input::provider(provider, &found, state)?;
-    Ok(found)
+    connector.config = found;
+    input::provider(connector, state)
 }
 
 /// The issuer as a URL that may be called (RFC 8414 section 2: neither query nor fragment).

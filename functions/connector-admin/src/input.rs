@@ -1,15 +1,17 @@
 //! Values that admins write, and the limits on them. Limits are in characters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use shared::catalogue;
-use shared::domain::connector::{Accounts, ConnectorKind};
+use serde_json::Value;
+use shared::catalogue::{self, Account};
+use shared::domain::connector::{Accounts, Connector, ConnectorKind};
 use shared::domain::ids::{AppId, ProviderId};
-use shared::domain::provider::Provider;
+use shared::domain::provider::{ClientAuth, Provider};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::http::problem::Problem;
+use shared::oauth::is_signing_key;
 use url::Url;
 
 use crate::State;
@@ -17,6 +19,8 @@ use crate::State;
 const MAX_NAME: usize = 100;
 const MAX_CLIENT_ID: usize = 512;
 const MAX_CLIENT_SECRET: usize = 2048;
+/// In bytes; RSA keys of 4096 bits take 3,300.
+const MAX_KEY: usize = 8192;
 const MAX_ALLOWED_APPS: usize = 100;
 
 /// Scopes as a list, or as text with one scope a line.
@@ -57,9 +61,18 @@ pub(crate) fn client_id(text: &str) -> Result<String, Problem> {
     Ok(id.to_owned())
 }
 
-/// An OAuth client secret (RFC 6749 appendix A.2). Blanks around it are a slip of the paste.
-pub(crate) fn client_secret(secret: &Secret) -> Result<Secret, Problem> {
+/// An OAuth client secret (RFC 6749 appendix A.2), or the key that the client signs with. Blanks
+/// around it are a slip of the paste.
+pub(crate) fn client_secret(secret: &Secret, provider: &Provider) -> Result<Secret, Problem> {
     let text = secret.expose().trim();
+    if provider.token.auth == ClientAuth::PrivateKeyJwt {
+        let key = Secret::new(text);
+        if text.len() > MAX_KEY || !is_signing_key(&key) {
+            let rule = "must be a private key, RSA or P-256, in PEM";
+            return Err(Problem::field("client_secret", rule));
+        }
+        return Ok(key);
+    }
     if !is_printable(text, MAX_CLIENT_SECRET) {
         let rule = format!("must be 1 to {MAX_CLIENT_SECRET} printable ASCII characters");
         return Err(Problem::field("client_secret", rule));
@@ -95,13 +108,31 @@ pub(crate) fn allowed_apps(apps: Vec<AppId>) -> Result<Vec<AppId>, Problem> {
         .collect())
 }
 
-/// The provider with its placeholders filled, at hosts that the installation allows (H-39).
-pub(crate) fn provider(
-    id: &ProviderId,
-    config: &BTreeMap<String, String>,
+/// The description of a `custom` provider, as it is to be stored.
+pub(crate) fn template(
+    description: &Value,
+    provider: &ProviderId,
     state: &State,
-) -> Result<Provider, Problem> {
-    let provider = catalogue::resolve(id, config, state.address_rules);
+) -> Result<String, Problem> {
+    if !catalogue::is_custom(provider) {
+        return Err(Problem::field(
+            "template",
+            "goes with the provider custom only",
+        ));
+    }
+    catalogue::described(description, state.address_rules).map_err(|fault| {
+        let member = if fault.member.is_empty() {
+            "template".to_owned()
+        } else {
+            format!("template.{}", fault.member)
+        };
+        Problem::field(member, fault.reason)
+    })
+}
+
+/// The provider with its placeholders filled, at hosts that the installation allows (H-39).
+pub(crate) fn provider(connector: &Connector, state: &State) -> Result<Provider, Problem> {
+    let provider = catalogue::of_connector(connector, Account::Example, state.address_rules);
     let provider = provider.map_err(|error| match error.field() {
         Some(field) => Problem::field(format!("config.{field}"), error.to_string()),
         None => Problem::field("provider", error.to_string()),
@@ -109,10 +140,10 @@ pub(crate) fn provider(
     for endpoint in provider.endpoints().into_iter().flatten() {
         let url = Url::parse(endpoint).ok();
         if !url.is_some_and(|url| state.provider_hosts.allow(&url)) {
-            let field = if config.is_empty() {
-                "provider"
-            } else {
-                "config"
+            let field = match (&connector.template, connector.config.is_empty()) {
+                (Some(_), _) => "template",
+                (None, true) => "provider",
+                (None, false) => "config",
             };
             let rule = format!("uses {endpoint}, and this installation does not allow its host");
             return Err(Problem::field(field, rule));

@@ -6,6 +6,7 @@ use axum::extract;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use shared::domain::connector::{Accounts, ClientSecret, Connector, ScopePolicy};
 use shared::domain::event::Change;
 use shared::domain::ids::{AppId, ConnectorId};
@@ -40,6 +41,9 @@ pub(crate) struct Update {
     scope_policy: Option<ScopePolicy>,
     accounts: Option<Accounts>,
     config: Option<BTreeMap<String, String>>,
+    /// Absent: as it is; null: what describes the provider is `config` again.
+    #[serde(default, deserialize_with = "present")]
+    template: Option<Option<Value>>,
     /// Absent: as it is; null: every app.
     #[serde(default, deserialize_with = "present")]
     allowed_apps: Option<Option<Vec<AppId>>>,
@@ -104,17 +108,21 @@ pub(crate) async fn update(
     if before.status.is_deleting() {
         return Err(being_deleted());
     }
-    let new_secret = body
-        .client_secret
-        .as_ref()
-        .map(input::client_secret)
-        .transpose()?;
     let previous = Previous::of(&body)?;
-    let config = body.config.clone();
-    let mut after = edited(&before, body)?;
-    if let Some(config) = config {
-        after.config = discovery::complete(&state, &after.provider, config).await?;
-    }
+    let described = body.config.is_some() || body.template.is_some();
+    let new_secret = body.client_secret.clone();
+    let mut after = edited(&state, &before, body)?;
+    let provider = match described {
+        true => Some(discovery::complete(&state, &mut after).await?),
+        false => None,
+    };
+    let new_secret = match new_secret {
+        None => None,
+        Some(secret) => {
+            let provider = provider.map_or_else(|| input::provider(&after, &state), Ok)?;
+            Some(input::client_secret(&secret, &provider)?)
+        }
+    };
     after.updated_at = state.clock.now();
     after.version = before.version + 1;
 
@@ -173,8 +181,15 @@ fn check_version(headers: &HeaderMap, connector: &Connector) -> Result<(), Probl
     }
 }
 
-fn edited(before: &Connector, body: Update) -> Result<Connector, Problem> {
+fn edited(state: &State, before: &Connector, body: Update) -> Result<Connector, Problem> {
     let mut after = before.clone();
+    if let Some(config) = body.config {
+        after.config = config;
+    }
+    if let Some(template) = body.template {
+        let template = template.map(|template| input::template(&template, &before.provider, state));
+        after.template = template.transpose()?;
+    }
     if let Some(name) = body.name {
         after.name = input::name(&name)?;
     }
@@ -200,12 +215,12 @@ fn is_other_client(state: &State, before: &Connector, after: &Connector) -> Resu
     if before.client_id != after.client_id {
         return Ok(true);
     }
-    if before.config == after.config {
+    if before.config == after.config && before.template == after.template {
         return Ok(false);
     }
-    let now = input::provider(&after.provider, &after.config, state)?;
+    let now = input::provider(after, state)?;
     // A configuration that cannot be read any more is certainly another one.
-    let same = input::provider(&before.provider, &before.config, state)
+    let same = input::provider(before, state)
         .is_ok_and(|then| then.endpoints() == now.endpoints() && then.issuer == now.issuer);
     Ok(!same)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::Value;
 use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus, ScopePolicy};
 use shared::domain::health::{Cause, Health};
 use shared::domain::ids::{AppId, ConnectorId, ProviderId};
@@ -30,6 +31,8 @@ pub(crate) struct ConnectorView<'a> {
     scopes: &'a ScopeList,
     scope_policy: ScopePolicy,
     config: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Value>,
     allowed_apps: Option<&'a [AppId]>,
     status: &'static str,
     redirect_uri: Url,
@@ -151,6 +154,11 @@ impl<'a> ConnectorView<'a> {
             scopes: &connector.scopes,
             scope_policy: connector.scope_policy,
             config: &connector.config,
+            // It was JSON when it was stored.
+            template: connector
+                .template
+                .as_deref()
+                .and_then(|template| serde_json::from_str(template).ok()),
             allowed_apps: connector.allowed_apps.as_deref(),
             status: match connector.status {
                 ConnectorStatus::Enabled => "enabled",

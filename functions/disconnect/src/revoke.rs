@@ -76,7 +76,11 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         revocation.generation,
         &revocation.sealed,
     );
-    let client = ConnectorClient::open(&connector, &keys, state.address_rules);
+    let told = tokens
+        .as_ref()
+        .map(|tokens| tokens.connection_config.clone());
+    let told = told.unwrap_or_default();
+    let client = ConnectorClient::open(&connector, &keys, &told, state.address_rules);
     match (tokens, client) {
         (Ok(tokens), Ok(client)) => {
             let answer = state

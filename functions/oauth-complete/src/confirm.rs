@@ -8,7 +8,7 @@
 use axum::extract::{self, Extension};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use shared::catalogue;
+use shared::catalogue::{self, Account};
 use shared::domain::app::{App, Completion};
 use shared::domain::audit::Origin;
 use shared::domain::ending::Ending;
@@ -118,9 +118,9 @@ impl Flow {
         let found = found.map_err(unavailable)?;
         let usable = found.filter(|connector| connector.serves(&self.session.app));
         let resolved = usable.and_then(|connector| {
-            let config = &connector.config;
+            let told = Account::Told(&self.session.config);
             let rules = state.address_rules;
-            let provider = catalogue::resolve(&connector.provider, config, rules).ok()?;
+            let provider = catalogue::of_connector(&connector, told, rules).ok()?;
             Some((connector, provider))
         });
         let Some((connector, provider)) = resolved else {

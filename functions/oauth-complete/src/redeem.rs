@@ -162,6 +162,8 @@ async fn attempt(
         tracing::warn!(session.id = %session.id, error = %failure, "code was not redeemed");
         refusal(&failure)
     })?;
+    // What was told stays with the tokens: they are of no use elsewhere.
+    answer.connection_config.extend(session.config.clone());
     answer.connection_config.extend(returned.kept.clone());
     answer.account =
         identify::account(state, session, &redemption, returned, keys, &answer).await?;
@@ -181,8 +183,8 @@ async fn prepare(state: &State, session: &AuthorizationSession) -> Result<Redemp
         return Err(Failed::Over(Ending::ConnectorChanged, disabled));
     }
     let keys = state.vault.keys(&session.workspace).await?;
-    let client =
-        ConnectorClient::open(&connector, &keys, state.address_rules).map_err(|error| {
+    let client = ConnectorClient::open(&connector, &keys, &session.config, state.address_rules)
+        .map_err(|error| {
             tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
             Failed::over(
                 Ending::ConnectorChanged,

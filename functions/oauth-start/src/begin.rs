@@ -7,10 +7,12 @@ use axum::extract::{self, FromRequest as _, FromRequestParts as _, Request};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::catalogue;
+use shared::catalogue::{self, Account};
 use shared::crypto::hash::{hash, random_id, random_secret};
 use shared::domain::app::KeyScope;
+use shared::domain::connector::Connector;
 use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
+use shared::domain::provider::Provider;
 use shared::domain::session::{
     AuthorizationSession, Callback, Display, SESSION_LIFETIME, SessionToken, Stage, Starter,
 };
@@ -35,6 +37,8 @@ pub(crate) struct BeginOwn {
     login_hint: Option<String>,
     #[serde(default)]
     display: Display,
+    #[serde(default)]
+    config: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +49,8 @@ pub(crate) struct BeginShared {
     login_hint: Option<String>,
     #[serde(default)]
     display: Display,
+    #[serde(default)]
+    config: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +69,7 @@ struct Beginning {
     return_url: String,
     login_hint: Option<String>,
     display: Display,
+    config: BTreeMap<String, String>,
 }
 
 impl Beginning {
@@ -77,6 +84,7 @@ impl Beginning {
             return_url: body.return_url,
             login_hint: body.login_hint,
             display: body.display,
+            config: body.config,
         }
     }
 }
@@ -129,6 +137,7 @@ pub(crate) async fn by_admin(
         return_url: body.return_url,
         login_hint: body.login_hint,
         display: body.display,
+        config: body.config,
     };
     begin(&state, &admin.workspace, wanted).await
 }
@@ -177,12 +186,7 @@ async fn begin(
             "an admin has to give the connector its client secret first",
         ));
     }
-    let provider =
-        catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
-            .map_err(|error| {
-                tracing::error!(connector.id = %connector.id, error = %error, "connector's provider is unusable");
-                Problem::new(Code::Internal, "the connector's configuration is not usable")
-            })?;
+    let provider = provider(state, &connector, &wanted.config)?;
 
     let now = state.clock.now();
     let ticket = SessionToken {
@@ -205,7 +209,7 @@ async fn begin(
             code_param: provider.authorize.code_param,
             values: provider.callback,
         },
-        config: BTreeMap::new(),
+        config: wanted.config,
         display: wanted.display,
         starter_label: wanted.starter_label,
         completion: app.completion,
@@ -229,6 +233,30 @@ async fn begin(
         expires_at: session.expires_at,
     };
     Ok(respond::json(StatusCode::CREATED, &begun))
+}
+
+/// The connector's provider as it is for who has told `config`.
+fn provider(
+    state: &State,
+    connector: &Connector,
+    config: &BTreeMap<String, String>,
+) -> Result<Provider, Problem> {
+    let asked = catalogue::asked_of_users(connector);
+    let is_asked = |name: &str| asked.iter().any(|field| field.name == name);
+    if let Some(unknown) = config.keys().find(|name| !is_asked(name)) {
+        // No more of what a stranger wrote than needed.
+        let name: String = unknown.chars().take(64).collect();
+        let rule = "is nothing that this connector asks its users for";
+        return Err(Problem::field(format!("config.{name}"), rule));
+    }
+    let told = Account::Told(config);
+    catalogue::of_connector(connector, told, state.address_rules).map_err(|error| {
+        if let Some(field) = error.field().filter(|field| is_asked(field)) {
+            return Problem::field(format!("config.{field}"), error.to_string());
+        }
+        tracing::error!(connector.id = %connector.id, error = %error, "connector's provider is unusable");
+        Problem::new(Code::Internal, "the connector's configuration is not usable")
+    })
 }
 
 fn checked_hint(hint: Option<String>) -> Result<Option<String>, Problem> {

@@ -2,7 +2,7 @@
 
 use axum::extract::{self, Path};
 use axum::response::Response;
-use shared::catalogue;
+use shared::catalogue::{self, Account};
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::session::{AuthorizationSession, Redirected, SessionToken, Stage};
 use shared::http::page::{self, FlowCookie, LINK_USED, Page, unavailable};
@@ -24,8 +24,9 @@ pub(crate) async fn redirect(
         .map_err(unavailable)?
         .filter(|connector| session.is_of(connector) && connector.serves(&session.app))
         .ok_or(LINK_USED)?;
-    let provider = catalogue::resolve(&connector.provider, &connector.config, state.address_rules)
-        .map_err(|_| LINK_USED)?;
+    let told = Account::Told(&session.config);
+    let provider =
+        catalogue::of_connector(&connector, told, state.address_rules).map_err(|_| LINK_USED)?;
 
     let state_token = SessionToken {
         session: session.id.clone(),

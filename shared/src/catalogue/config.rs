@@ -18,6 +18,9 @@ pub enum ConfigError {
         /// The id that was given.
         provider: ProviderId,
     },
+    /// The description that is stored with the connector is not understood any more.
+    #[error("the template of the connector is not understood; send it again")]
+    UnreadableTemplate,
     /// A field the provider does not have.
     #[error("config field {field} is unknown; this provider takes {known}")]
     UnknownField {
@@ -48,7 +51,7 @@ impl ConfigError {
     /// The field to put right; `None` when it is the provider itself.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::UnknownProvider { .. } => None,
+            Self::UnknownProvider { .. } | Self::UnreadableTemplate => None,
             Self::UnknownField { field, .. }
             | Self::MissingField { field, .. }
             | Self::InvalidValue { field, .. } => Some(field),
@@ -63,17 +66,27 @@ impl ConfigError {
     }
 }
 
-/// The value of each field that has one: as given, else its default.
+/// The values of fields by their names.
+pub(super) type Values<'a> = BTreeMap<&'a str, &'a str>;
+
+/// The value of each field that has one: as given, else its default. Nothing else is given.
 pub(super) fn values<'a>(
-    fields: &'a [Field],
+    fields: impl IntoIterator<Item = &'a Field, IntoIter: Clone>,
     config: &'a BTreeMap<String, String>,
-) -> Result<BTreeMap<&'a str, &'a str>, ConfigError> {
-    if let Some(unknown) = config
-        .keys()
-        .find(|key| !fields.iter().any(|field| field.name == **key))
-    {
+) -> Result<Values<'a>, ConfigError> {
+    let fields = fields.into_iter();
+    let is_known = |key: &str| fields.clone().any(|field| field.name == key);
+    if let Some(unknown) = config.keys().find(|key| !is_known(key)) {
         return Err(unknown_field(unknown, fields));
     }
+    values_among(fields, config)
+}
+
+/// The same where other things are given too.
+pub(super) fn values_among<'a>(
+    fields: impl IntoIterator<Item = &'a Field>,
+    config: &'a BTreeMap<String, String>,
+) -> Result<Values<'a>, ConfigError> {
     let mut values = BTreeMap::new();
     for field in fields {
         match (config.get(&field.name), &field.default) {
@@ -114,8 +127,8 @@ fn check(field: &Field, value: &str) -> Result<(), ConfigError> {
     }
 }
 
-fn unknown_field(unknown: &str, fields: &[Field]) -> ConfigError {
-    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+fn unknown_field<'a>(unknown: &str, fields: impl Iterator<Item = &'a Field>) -> ConfigError {
+    let names: Vec<&str> = fields.map(|field| field.name.as_str()).collect();
     ConfigError::UnknownField {
         // What a stranger wrote is shown back to them in an error: no more of it than needed.
         field: unknown.chars().take(64).collect(),

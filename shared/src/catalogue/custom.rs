@@ -13,11 +13,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::config::{self, ConfigError};
-use super::fill;
 use super::view::{ProviderDetails, ProviderSummary, REDIRECT_URI_RULE};
 use crate::domain::address::AddressRules;
-use crate::domain::ids::ProviderId;
-use crate::domain::provider::Provider;
 
 pub(super) const ID: &str = "custom";
 
@@ -63,17 +60,8 @@ pub(super) fn details() -> ProviderDetails {
     }
 }
 
-pub(super) fn resolve(
-    id: &ProviderId,
-    config: &BTreeMap<String, String>,
-    rules: AddressRules,
-) -> Result<Provider, ConfigError> {
-    let template = template(config, rules)?;
-    fill::fill(id, &template, &BTreeMap::new(), rules)
-}
-
-/// What the answers describe.
-fn template(
+/// What the answers of a `config` describe. It has no fields.
+pub(super) fn template(
     config: &BTreeMap<String, String>,
     rules: AddressRules,
 ) -> Result<Template, ConfigError> {

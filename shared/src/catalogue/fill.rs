@@ -9,7 +9,7 @@ use catalogue_format::{
 };
 use url::Url;
 
-use super::config::{self, ConfigError};
+use super::config::{ConfigError, Values};
 use crate::domain::address::AddressRules;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::{
@@ -24,13 +24,10 @@ type Params = BTreeMap<String, String>;
 pub(super) fn fill(
     id: &ProviderId,
     template: &Template,
-    config: &BTreeMap<String, String>,
+    values: Values<'_>,
     rules: AddressRules,
 ) -> Result<Provider, ConfigError> {
-    let blanks = Blanks {
-        values: config::values(&template.fields, config)?,
-        rules,
-    };
+    let blanks = Blanks { values, rules };
     let issuer = template.issuer.as_deref();
     Ok(Provider {
         id: id.clone(),
@@ -228,7 +225,7 @@ fn identity(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Identity>
 
 /// What the blanks of a template are filled with.
 struct Blanks<'a> {
-    values: BTreeMap<&'a str, &'a str>,
+    values: Values<'a>,
     rules: AddressRules,
 }
 

@@ -15,12 +15,17 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use catalogue_format::{Notes, Template};
+use catalogue_format::load::Description;
+use catalogue_format::{AskedOf, Notes, Template, check};
+use serde_json::Value;
+use url::Url;
 
 use crate::domain::address::AddressRules;
+use crate::domain::connector::Connector;
 use crate::domain::ids::ProviderId;
 use crate::domain::provider::Provider;
 
+pub use catalogue_format::{Fault, Field};
 pub use config::ConfigError;
 pub use metadata::{MetadataFault, discovered, issuer_to_ask, metadata_urls};
 pub use view::{ProviderDetails, ProviderSummary};
@@ -39,8 +44,7 @@ pub fn details(provider: &ProviderId) -> Option<ProviderDetails> {
     view::details(provider.as_str())
 }
 
-/// The provider as one connector sees it: its template, or the endpoints of `custom`, filled
-/// in from the connector's `config`.
+/// The provider with all of its fields told in `config`, whoever is asked for them.
 ///
 /// # Errors
 /// [`ConfigError`] names the field that has to be put right.
@@ -50,13 +54,121 @@ pub fn resolve(
     rules: AddressRules,
 ) -> Result<Provider, ConfigError> {
     if provider.as_str() == custom::ID {
-        return custom::resolve(provider, config, rules);
+        let template = custom::template(config, rules)?;
+        return fill::fill(provider, &template, BTreeMap::new(), rules);
     }
-    let template = template(provider.as_str()).ok_or_else(|| ConfigError::UnknownProvider {
-        provider: provider.clone(),
-    })?;
-    fill::fill(provider, &template, config, rules)
+    let template = template(provider.as_str()).ok_or_else(|| unknown(provider))?;
+    let values = config::values(&template.fields, config)?;
+    fill::fill(provider, &template, values, rules)
 }
+
+/// Whether an admin describes the provider.
+pub fn is_custom(provider: &ProviderId) -> bool {
+    provider.as_str() == custom::ID
+}
+
+/// Whose account it is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Account<'a> {
+    /// One whose user has told these values, among others that may be there.
+    Told(&'a BTreeMap<String, String>),
+    /// Nobody's yet: what fields give for an example stands for what users will tell.
+    Example,
+}
+
+/// The provider as a connector talks to it about an account.
+///
+/// # Errors
+/// [`ConfigError`] names the field that has to be put right.
+pub fn of_connector(
+    connector: &Connector,
+    account: Account<'_>,
+    rules: AddressRules,
+) -> Result<Provider, ConfigError> {
+    let (template, config) = described_by(connector, rules)?;
+    let asked = |of| {
+        template
+            .fields
+            .iter()
+            .filter(move |field| field.asked == of)
+    };
+    let mut values = config::values(asked(AskedOf::Admin), config)?;
+    match account {
+        Account::Told(told) => values.extend(config::values_among(asked(AskedOf::User), told)?),
+        Account::Example => values.extend(
+            asked(AskedOf::User).map(|field| (field.name.as_str(), field.example.as_str())),
+        ),
+    }
+    fill::fill(&connector.provider, &template, values, rules)
+}
+
+/// What users are asked for who connect an account.
+pub fn asked_of_users(connector: &Connector) -> Vec<Field> {
+    let template = match &connector.template {
+        Some(stored) => stored_template(stored),
+        None => template(connector.provider.as_str()),
+    };
+    let fields = template.map_or_else(Vec::new, |template| template.fields);
+    let fields = fields.into_iter();
+    fields
+        .filter(|field| field.asked == AskedOf::User)
+        .collect()
+}
+
+/// A template that was read before it was stored, perhaps by another version.
+fn stored_template(stored: &str) -> Option<Template> {
+    let description = serde_json::from_str(stored).ok()?;
+    Some(Description::read(description).ok()?.template)
+}
+
+/// A description that an admin has written, as it is to be stored.
+///
+/// # Errors
+/// What is wrong with it, and with which member.
+pub fn described(description: &Value, rules: AddressRules) -> Result<String, Fault> {
+    let stored = description.to_string();
+    if stored.len() > MAX_DESCRIPTION {
+        let reason = format!("must be at most {MAX_DESCRIPTION} bytes of JSON");
+        return Err(Fault {
+            member: String::new(),
+            reason,
+        });
+    }
+    let read = Description::read(description.clone())?;
+    let allowed = |url: &Url| rules.check(url).map_err(|refused| refused.to_string());
+    match check(&read.template, &allowed).into_iter().next() {
+        None => Ok(stored),
+        Some(fault) => Err(fault),
+    }
+}
+
+/// The template of a connector, and the `config` for its fields.
+fn described_by(
+    connector: &Connector,
+    rules: AddressRules,
+) -> Result<(Template, &BTreeMap<String, String>), ConfigError> {
+    static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+    let provider = &connector.provider;
+    if let Some(stored) = &connector.template {
+        let template = stored_template(stored);
+        let template = template.ok_or(ConfigError::UnreadableTemplate)?;
+        return Ok((template, &connector.config));
+    }
+    if provider.as_str() == custom::ID {
+        return Ok((custom::template(&connector.config, rules)?, &NOTHING));
+    }
+    let template = template(provider.as_str()).ok_or_else(|| unknown(provider))?;
+    Ok((template, &connector.config))
+}
+
+fn unknown(provider: &ProviderId) -> ConfigError {
+    ConfigError::UnknownProvider {
+        provider: provider.clone(),
+    }
+}
+
+/// The longest description, in bytes of JSON.
+const MAX_DESCRIPTION: usize = 16 * 1024;
 
 /// The template of a provider. Only the one that is asked for is parsed.
 fn template(provider: &str) -> Option<Template> {

@@ -66,14 +66,10 @@ fn filled(more: serde_json::Value, pairs: &[(&str, &str)]) -> Result<Provider, C
     for (member, value) in more.as_object().unwrap() {
         template[member] = value.clone();
     }
-    let template = serde_json::from_value(template).unwrap();
-    let pairs = [&[("host", "a.example")], pairs].concat();
-    fill::fill(
-        &id("acme"),
-        &template,
-        &config(&pairs),
-        AddressRules::PublicHttps,
-    )
+    let template: Template = serde_json::from_value(template).unwrap();
+    let config = config(&[&[("host", "a.example")], pairs].concat());
+    let values = config::values(&template.fields, &config)?;
+    fill::fill(&id("acme"), &template, values, AddressRules::PublicHttps)
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Connector {
     pub scope_policy: ScopePolicy,
     /// Values for the provider's fields, such as a subdomain; the endpoints of `custom`.
     pub config: BTreeMap<String, String>,
+    /// What describes the provider `custom` where `config` does not: JSON in the catalogue's
+    /// format, and then `config` is for the fields that it has.
+    pub template: Option<String>,
     /// The apps that may use it; `None` for all apps of the workspace.
     pub allowed_apps: Option<Vec<AppId>>,
     /// Whether it is in use or going away.

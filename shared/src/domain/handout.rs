@@ -149,6 +149,7 @@ mod tests {
             scopes: scopes(list),
             scope_policy: ScopePolicy::Widening,
             config: BTreeMap::new(),
+            template: None,
             allowed_apps: None,
             status: ConnectorStatus::Enabled,
             generation: 1,

@@ -185,11 +185,16 @@ impl RefreshEngine {
             tracing::error!(connection.id = %connection.id, error = %error, "stored tokens do not open");
             Outcome::Unreadable
         })?;
-        let client =
-            ConnectorClient::open(connector, &keys, self.address_rules).map_err(|error| {
-                tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
-                Outcome::Unreadable
-            })?;
+        let client = ConnectorClient::open(
+            connector,
+            &keys,
+            &tokens.connection_config,
+            self.address_rules,
+        )
+        .map_err(|error| {
+            tracing::error!(connector.id = %connector.id, error = ?error, "connector is unusable");
+            Outcome::Unreadable
+        })?;
         Ok(Prepared {
             begun,
             keys,

@@ -482,6 +482,7 @@ pub(crate) mod attr {
         STATUS = "status";
         SUBJECT = "subject";
         SUCCESSES = "successes";
+        TEMPLATE = "template";
         TICKET = "ticket";
         UPDATED_AT = "updated_at";
         USER = "user";

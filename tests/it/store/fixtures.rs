@@ -121,6 +121,7 @@ pub(super) fn connector(id: &str) -> Connector {
         scopes: scopes("write read"),
         scope_policy: ScopePolicy::Strict,
         config: BTreeMap::from([("subdomain".into(), "acme".into())]),
+        template: Some(r#"{"name":"Acme"}"#.into()),
         allowed_apps: Some(vec![app_id()]),
         status: ConnectorStatus::Enabled,
         generation: 1,

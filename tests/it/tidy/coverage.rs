@@ -7,7 +7,7 @@ use super::source::{files, read};
 use crate::template::Template;
 
 /// Rules that are still to come. Each leaves this list with its first test.
-const NOT_BUILT_YET: usize = 3;
+const NOT_BUILT_YET: usize = 2;
 
 /// The rows of a table of the page: what it is about, and what shows it.
 fn table(name: &str) -> Vec<(String, String)> {

@@ -131,6 +131,7 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
             value::text(scope_policy(connector.scope_policy)),
         )
         .with(attr::CONFIG, AttributeValue::M(config.collect()))
+        .with_some(attr::TEMPLATE, connector.template.as_ref().map(value::text))
         .with_some(
             attr::ALLOWED_APPS,
             apps.map(|apps| value::list(apps.iter().map(AppId::as_str))),
@@ -164,6 +165,7 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         scopes: item.scopes(attr::SCOPES)?,
         scope_policy: item.word(attr::SCOPE_POLICY)?,
         config: item.map(attr::CONFIG)?,
+        template: item.maybe_text(attr::TEMPLATE)?.map(str::to_owned),
         allowed_apps: apps.transpose()?,
         status: match item.text(attr::STATUS)? {
             status::ENABLED => ConnectorStatus::Enabled,
