@@ -15,7 +15,7 @@ const WEEK_S: u64 = 7 * 24 * 3600;
 
 /// Makes a connector at a provider. Answers its id.
 pub(super) async fn connector(world: &World, entry: &Entry, client: &KnownClient) -> String {
-    let body = json!({
+    let mut body = json!({
         "name": entry.template.name,
         "provider": entry.id,
         "client_id": client.id,
@@ -23,6 +23,9 @@ pub(super) async fn connector(world: &World, entry: &Entry, client: &KnownClient
         "scopes": entry.scopes(),
         "config": entry.config(AskedOf::Admin),
     });
+    if let Some(described) = &entry.described {
+        body["template"] = described.clone();
+    }
     let create = Call::post("/v1/connectors").admin_of("acme").json(&body);
     world.send(create).await.expect_status(201).text("id")
 }
@@ -73,7 +76,7 @@ pub(super) async fn connect(
 }
 
 /// One provider from connect to revoke.
-async fn live(world: &World, peer: &Peer, entry: &Entry) {
+pub(super) async fn live(world: &World, peer: &Peer, entry: &Entry) {
     let id = &entry.id;
     let client = entry.play(peer);
     let connector = connector(world, entry, &client).await;
@@ -99,7 +102,8 @@ async fn live(world: &World, peer: &Peer, entry: &Entry) {
 
     let lifetime = peer.lifetime_s(id).map(|seconds| seconds.unsigned_abs());
     if is_refreshed(entry) {
-        let mut left = lifetime.unwrap_or(WEEK_S);
+        // Shortly before it expires, where what is spent is the access token itself.
+        let mut left = lifetime.map_or(WEEK_S, |life| life - (life / 10).min(60));
         while left > 0 && peer.refreshes(id) == 0 {
             let step = left.min(WEEK_S);
             world.pass(step);

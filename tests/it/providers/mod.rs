@@ -9,7 +9,8 @@ mod share;
 
 use std::collections::BTreeMap;
 
-use catalogue_format::{AskedOf, Template};
+use catalogue_format::{AskedOf, ClientAuth, Template};
+use serde_json::Value;
 use testkit::catalogue::loaded;
 use testkit::peer::{KnownClient, Peer};
 
@@ -17,6 +18,8 @@ use testkit::peer::{KnownClient, Peer};
 pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) template: Template,
+    /// The same as an admin would give it; `None` where the product has it.
+    pub(crate) described: Option<Value>,
 }
 
 impl Entry {
@@ -41,7 +44,10 @@ impl Entry {
 
     /// Has a peer play this provider, and answers the client that it knows.
     fn play(&self, peer: &Peer) -> KnownClient {
-        let client = client_of(&self.id);
+        let client = match self.template.token.auth {
+            ClientAuth::PrivateKeyJwt => KnownClient::signing("signer"),
+            _ => client_of(&self.id),
+        };
         let mut config = self.config(AskedOf::Admin);
         config.extend(self.config(AskedOf::User));
         peer.play(&self.id, self.template.clone(), &config, client.clone());
@@ -63,6 +69,7 @@ fn catalogue() -> Vec<Entry> {
     let entries = loaded().into_iter().map(|one| Entry {
         template: serde_json::from_str(&one.template).expect("a template"),
         id: one.id,
+        described: None,
     });
     entries.collect()
 }

@@ -45,6 +45,7 @@ use self::id_token::Keys;
 use self::role::{ACCOUNT, LABEL, Role};
 use self::token::Refusal;
 use crate::fake_as::{form_post, posted};
+use crate::issuer::key::SigningKey;
 use crate::loopback::{Clock, Port, Serving, client};
 
 /// The client that every provider of a peer knows.
@@ -54,6 +55,17 @@ pub struct KnownClient {
     pub id: String,
     /// Its secret; a private key (PEM) where the provider wants assertions.
     pub secret: String,
+}
+
+impl KnownClient {
+    /// A client with a new key to sign with.
+    #[must_use]
+    pub fn signing(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            secret: SigningKey::generate_pem(),
+        }
+    }
 }
 
 /// A running peer. Dropping it takes its providers off the network.

@@ -178,7 +178,13 @@ pub(super) fn exchange(role: &mut Role, call: &Call, now: i64) -> Result<Value, 
         body: token.body,
     };
     let mut params = params(role, call, &way);
-    params.must_be("grant_type", &exchange.grant_type);
+    let own = |name: &str| {
+        let own = token.rename.get(name);
+        own.map_or(name, String::as_str).to_owned()
+    };
+    if !token.omit.iter().any(|name| name == "grant_type") {
+        params.must_be(&own("grant_type"), &exchange.grant_type);
+    }
     let text = params.take(&exchange.token_param);
     for (name, value) in role.params(&exchange.params) {
         params.must_be(&name, &value);
@@ -189,7 +195,7 @@ pub(super) fn exchange(role: &mut Role, call: &Call, now: i64) -> Result<Value, 
         &mut params,
         exchange.auth,
         &token.rename,
-        &[],
+        &token.omit,
         now,
     );
     over(params)?;
