@@ -61,7 +61,7 @@ fn id_tokens(
         return Ok(None);
     };
     let issuer = blanks.text(&id_token.issuer);
-    blanks.check(&issuer.replace(TENANT, "x"), &id_token.issuer)?;
+    blanks.check(&issuer.replace(TENANT, "0"), &id_token.issuer)?;
     Ok(Some(IdTokenProfile {
         issuer,
         jwks_url: blanks.url(&id_token.jwks_url)?,
@@ -127,7 +127,7 @@ fn revocation(template: &Template, blanks: &Blanks<'_>) -> Result<Option<Revocat
     };
     let url = blanks.text(&revoke.url);
     // What stands in the remaining blanks when it is called is percent-encoded.
-    let example = url.replace("{client_id}", "x").replace("{token}", "x");
+    let example = url.replace("{client_id}", "0").replace("{token}", "0");
     blanks.check(&example, &revoke.url)?;
     Ok(Some(Revocation {
         url,

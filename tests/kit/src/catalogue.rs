@@ -13,7 +13,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/catalogu
 /// # Panics
 /// When a file cannot be read or has anything wrong in it.
 pub fn loaded() -> Vec<Loaded> {
-    let [providers, families] = ["providers", "families"].map(|name| files(name));
+    let [providers, families] = ["providers", "families"].map(files);
     load(&providers, &families).unwrap_or_else(|refused| panic!("{refused:#?}"))
 }
 
