@@ -68,8 +68,9 @@ fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 M
 contract: ## Compares a deployed stack's answers with its OpenAPI document: CASES=100 SEED=1
 	@python3 infra/local/contract.py --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
-reference: ## Makes docs/API.md out of docs/openapi
+reference: ## Makes docs/API.md out of docs/openapi, and docs/PROVIDERS.md out of the catalogue
 	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md
+	@cargo run --quiet --locked -p grantry-tests --example reference providers > target/PROVIDERS.md && mv target/PROVIDERS.md docs/PROVIDERS.md
 
 client: ## Makes the types of clients/typescript out of docs/openapi
 	@cargo run --quiet --locked -p grantry-tests --example reference -- document > target/openapi.json

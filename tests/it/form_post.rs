@@ -7,7 +7,7 @@ use crate::confirm::{csp_hash, html};
 use crate::connect::state_of;
 use crate::world::{API, Answer, Call, RETURN, World};
 
-type Fields = Vec<(String, String)>;
+pub(crate) type Fields = Vec<(String, String)>;
 
 /// A connector whose provider is asked to post.
 async fn posting(world: &World) -> String {
@@ -32,7 +32,7 @@ fn post(connector: &str, fields: &[(String, String)]) -> Call {
 }
 
 /// The fields of the form on a page of ours, which goes back to where it came from.
-fn bounced(page: &Answer, connector: &str) -> Fields {
+pub(crate) fn bounced(page: &Answer, connector: &str) -> Fields {
     let action = format!("<form method=\"post\" action=\"/oauth/callback/{connector}\">");
     assert!(html(page).contains(&action), "{page:?}");
     let inputs = html(page).split("<input type=\"hidden\" name=\"").skip(1);

@@ -37,6 +37,7 @@ mod on_behalf_of;
 mod outbound;
 mod profiles;
 mod protocol;
+mod providers;
 mod refresh;
 mod refusals;
 mod requests;

@@ -37,8 +37,8 @@ use shared::oauth::documents::HttpDocuments;
 use shared::oauth::http_client::HttpClient;
 use shared::oauth::provider_api::HttpProviderApi;
 use shared::ports::{
-    Audit, Clock, Connections, ConnectorHealth, DueTable, Idempotency, KeyTable, Lookup, Registry,
-    Sessions,
+    Audit, Clock, Connections, ConnectorHealth, Documents, DueTable, Idempotency, KeyTable, Lookup,
+    ProviderApi, Registry, Sessions,
 };
 use shared::refresh::RefreshEngine;
 use shared::runtime::lambda::with_telemetry;
@@ -50,6 +50,7 @@ use testkit::fake_kms::FakeKeyService;
 use testkit::issuer::{AUDIENCE, Desk};
 use testkit::job_queue::MemoryQueue;
 use testkit::memory_store::MemoryStore;
+use testkit::peer::{Peer, PeerApi, PeerDocuments};
 
 use self::bus::RecordingBus;
 
@@ -112,6 +113,8 @@ pub(crate) struct Limits {
     pub(crate) hosts: ProviderHosts,
     /// When the connections were restored from a backup.
     pub(crate) restored_at: Option<Timestamp>,
+    /// Where the providers of the catalogue are played.
+    pub(crate) peer: Option<String>,
 }
 
 impl Default for Limits {
@@ -122,6 +125,7 @@ impl Default for Limits {
             bulk_connections: BULK,
             hosts: ProviderHosts::default(),
             restored_at: None,
+            peer: None,
         }
     }
 }
@@ -180,6 +184,20 @@ impl World {
         Self::build(store, clock, products, limits).await
     }
 
+    /// A world beside a peer, at which every provider of the catalogue is.
+    pub(crate) async fn with_peer() -> (Self, Peer) {
+        let clock = ManualClock::new();
+        let peers = clock.clone();
+        let peer = Peer::start(Arc::new(move || peers.now().millis())).await;
+        let limits = Limits {
+            peer: Some(peer.url().to_owned()),
+            ..Limits::default()
+        };
+        let products = Arc::new(clock.clone());
+        let world = Self::build(MemoryStore::new(SHARDS), clock, products, limits).await;
+        (world, peer)
+    }
+
     async fn build<S: Store>(
         store: S,
         clock: ManualClock,
@@ -221,10 +239,17 @@ impl World {
         let jobs = Arc::new(MemoryQueue::default());
         let address_rules = AddressRules::LocalToo;
         let http = HttpClient::new(address_rules).limited_to(limits.hosts.clone());
-        let documents = Arc::new(HttpDocuments::new(http.clone()));
+        let documents = HttpDocuments::new(http.clone());
         let providers =
             HttpProviderApi::new(http, Arc::clone(&clock_port), Arc::clone(&entropy) as _);
-        let providers = Arc::new(providers);
+        let (documents, providers): (Arc<dyn Documents>, Arc<dyn ProviderApi>) = match &limits.peer
+        {
+            None => (Arc::new(documents), Arc::new(providers)),
+            Some(peer) => (
+                Arc::new(PeerDocuments::new(documents, peer)),
+                Arc::new(PeerApi::new(providers, peer)),
+            ),
+        };
         let engine = RefreshEngine {
             clock: Arc::clone(&clock_port),
             entropy: Arc::clone(&entropy) as _,

@@ -1,5 +1,6 @@
 //! What the tests and the local demo stand on, in place of the world outside Grantry.
 
+pub mod catalogue;
 pub mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -16,6 +17,8 @@ pub mod issuer;
 pub mod job_queue;
 pub mod loopback;
 pub mod memory_store;
+pub mod peer;
 pub mod properties;
+pub mod providers_page;
 #[cfg(feature = "contract")]
 pub mod reference;

@@ -89,7 +89,7 @@ fn location(response: &reqwest::Response) -> String {
 }
 
 /// The form of an answer that is posted.
-async fn posted(response: reqwest::Response) -> (String, Vec<(String, String)>) {
+pub(crate) async fn posted(response: reqwest::Response) -> (String, Vec<(String, String)>) {
     let page = response.text().await.expect("the page is complete");
     let action = attribute(&page, "action=\"").expect("the page has a form");
     let fields = page.split("<input ").skip(1).map(|field| {

@@ -30,13 +30,16 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+pub(crate) use browser::posted;
 pub use browser::{consent, consent_by_form, deny, deny_by_form};
 pub use control_client::FakeAsControl;
 pub use observe::{
     Counters, GrantState, GrantView, IssuedSecret, LoggedRequest, SecretKind, Tally,
 };
+pub(crate) use pages::form_post;
 pub use script::{Behaviour, Endpoint, When};
 pub use settings::{Client, Exchange, IdTokenFlaw, Redirects, Rotation, Settings};
+pub(crate) use token::s256;
 
 use crate::loopback::{Clock, Port, Serving};
 use server::Server;

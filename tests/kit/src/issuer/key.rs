@@ -2,6 +2,8 @@
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
@@ -9,7 +11,7 @@ use serde_json::Value;
 /// Length of what PKCS #8 (RFC 5208) puts before the RSA key of RFC 8017: a sequence header
 /// of 4 bytes, the version (3), the algorithm identifier rsaEncryption (15), an octet string
 /// header (4). Both lengths take two bytes for every key of 2048 bits.
-const PKCS8_PREFIX: usize = 26;
+pub(crate) const PKCS8_PREFIX: usize = 26;
 
 pub(crate) struct SigningKey {
     signing: EncodingKey,
@@ -36,6 +38,20 @@ impl SigningKey {
             public,
             kid,
         }
+    }
+
+    /// A new key for somebody else, as PKCS #8 in PEM (RFC 7468 section 10).
+    pub(crate) fn generate_pem() -> String {
+        let pair = KeyPair::generate(KeySize::Rsa2048).expect("the system generates RSA keys");
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().expect("a new key can be written out");
+        let text = STANDARD.encode(pkcs8.as_ref());
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(64)
+            .map(|line| std::str::from_utf8(line).expect("base64 is ASCII"))
+            .collect();
+        let lines = lines.join("\n");
+        format!("-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----\n")
     }
 
     pub(crate) fn kid(&self) -> &str {
