@@ -15,8 +15,9 @@ mod call;
 mod client;
 mod grants;
 mod id_token;
-mod others;
+mod identity;
 mod pointer;
+mod revoke;
 mod role;
 mod sample;
 #[cfg(test)]
@@ -302,8 +303,10 @@ fn serve(role: &mut Role, endpoint: Endpoint, call: &Call, keys: &Keys, now: i64
         Endpoint::Code => token::redeem(role, call, keys, now).map(|body| json_answer(200, &body)),
         Endpoint::AfterCode => token::exchange(role, call, now).map(|body| json_answer(200, &body)),
         Endpoint::Refresh => token::refresh(role, call, now).map(|body| json_answer(200, &body)),
-        Endpoint::Identity => others::identity(role, call, now).map(|body| json_answer(200, &body)),
-        Endpoint::Revoke => others::revoke(role, call, now).map(|()| revoked(role)),
+        Endpoint::Identity => {
+            identity::identity(role, call, now).map(|body| json_answer(200, &body))
+        }
+        Endpoint::Revoke => revoke::revoke(role, call, now).map(|()| revoked(role)),
     };
     done.unwrap_or_else(|refusal| {
         let (word, faults) = refusal.told(role);
