@@ -1,5 +1,6 @@
-# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make;
-# everything else is installed, pinned, into .local and target inside the checkout.
+# The commands of this repository. They need Rust (rustup), Python 3.11 or later and make, and
+# `make test` a few programs more (README.md); everything else is installed, pinned, into .local and
+# target inside the checkout.
 
 # Ports of the local stack: `make up AWS_PORT=5566`.
 AWS_PORT ?= 4566
@@ -17,6 +18,9 @@ SEED ?=
 # More of its options, such as FIRE='--built --freeze 0'.
 FIRE ?=
 
+# How many requests `make contract` makes up for an operation in each phase. SEED is its too.
+CASES ?= 100
+
 # Fuzzing: how long each target runs, and which (empty: all of them).
 TARGET ?=
 
@@ -26,7 +30,7 @@ PARAMETERS ?=
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-.PHONY: help up logs test quick sim fuzz bench fire reference check deny fmt build deploy clean
+.PHONY: help up logs test quick sim fuzz bench fire contract reference client check deny fmt build deploy clean
 
 help: ## Lists the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -61,9 +65,18 @@ bench: ## Measures the sweep and the refresh worker (docs/BENCHMARKS.md); ONLY=r
 fire: ## Sets fire to a deployed stack and counts the losses: CONNECTIONS=2000 MINUTES=5 SEED=1
 	@python3 infra/local/fire.py --connections $(CONNECTIONS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(FIRE)
 
+contract: ## Compares a deployed stack's answers with its OpenAPI document: CASES=100 SEED=1
+	@python3 infra/local/contract.py --cases $(CASES) $(if $(SEED),--seed $(SEED))
+
 reference: ## Makes docs/API.md out of docs/openapi, and docs/PROVIDERS.md out of the catalogue
 	@cargo run --quiet --locked -p grantry-tests --example reference > target/API.md && mv target/API.md docs/API.md
 	@cargo run --quiet --locked -p grantry-tests --example reference providers > target/PROVIDERS.md && mv target/PROVIDERS.md docs/PROVIDERS.md
+
+client: ## Makes the types of clients/typescript out of docs/openapi
+	@cargo run --quiet --locked -p grantry-tests --example reference -- document > target/openapi.json
+	@package=$$(python3 infra/local/tools.py clients/typescript) && \
+	npm --silent --prefix "$$package" run types -- "$(CURDIR)/target/openapi.json" && \
+	cp "$$package/src/api.ts" clients/typescript/src/api.ts
 
 check: ## Checks infra/template.yaml and the envelope format
 	@python3 infra/local/check.py

@@ -7,6 +7,7 @@
 //!   refusals of whoever has none or a wrong one;
 //! - any method but GET of an admin, user or app: the `Idempotency-Key` and its refusals, unless
 //!   `x-changes` is false;
+//! - of an app's: the header `On-Behalf-Of`, unless `x-on-behalf-of` is false;
 //! - `x-problems`: a response for each status, with the codes it can have and an example of each;
 //! - `x-pages`: a page for people under each of these statuses;
 //! - `x-events`: a webhook each (OpenAPI 3.1), with what every event says;
@@ -114,7 +115,7 @@ fn complete(method: &str, operation: &mut Value, problems: &BTreeMap<&str, &Valu
     };
     codes.extend(by_caller.iter().map(|code| (*code).to_owned()));
     let has_problems = !by_caller.is_empty();
-    if caller == "app" {
+    if caller == "app" && operation["x-on-behalf-of"] != false {
         add_parameter(operation, "on_behalf_of");
     }
     if has_problems && method != "get" && operation["x-changes"] != false {
@@ -143,6 +144,7 @@ fn complete(method: &str, operation: &mut Value, problems: &BTreeMap<&str, &Valu
     members.remove("x-problems");
     members.remove("x-pages");
     members.remove("x-changes");
+    members.remove("x-on-behalf-of");
     let responses = &mut operation["responses"];
     for (status, codes) in by_status(&codes, problems) {
         responses[status.to_string()] = refusal(&codes, problems);

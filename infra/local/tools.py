@@ -1,4 +1,4 @@
-"""Python environments inside the checkout, made on first use from pinned requirements.
+"""Python environments and Node packages inside the checkout, made on first use from what is pinned.
 
 Runs on the system's Python and its standard library alone: everything else in infra/
 starts by calling `enter`, which makes the environment and restarts the script in it.
@@ -65,6 +65,33 @@ def _install(environment: Path, requirements: Path) -> None:
     print(f"  installed in {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 
+def node(package: Path) -> Path:
+    """A copy of a Node package with what its lock file pins to the byte, installed if that changed.
+
+    Node looks for packages beside the files that import them, so those come along.
+    """
+    copy = STATE / f"node-{package.name}"
+    installed, stamp = copy / "node_modules", copy / "installed"
+    pins = [package / name for name in ("package.json", "package-lock.json")]
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"Installing {package.relative_to(ROOT)} into {copy.relative_to(ROOT)} ...", file=sys.stderr)
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir(parents=True)
+        for file in pins:
+            shutil.copy2(file, copy)
+        # No package runs anything of its own while it is installed.
+        if subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=copy).returncode != 0:
+            sys.exit("The installation failed; see npm's message above.")
+        stamp.write_text(wanted)
+    # Nothing of an earlier copy stays, such as a test that was deleted meanwhile.
+    for old in set(copy.iterdir()) - {installed, stamp}:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    # Nor is taken along what somebody installed or built in the checkout.
+    shutil.copytree(package, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules", "dist", "build"))
+    return copy
+
+
 def _fingerprint(requirements: Path) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for file in sorted(requirements.parent.glob("*.txt")):
@@ -73,5 +100,5 @@ def _fingerprint(requirements: Path) -> str:
 
 
 if __name__ == "__main__":
-    # For make: where the environment is.
-    print(ensure(sys.argv[1]))
+    # For make: where the environment or, by its folder, the Node package is.
+    print(node(ROOT / sys.argv[1]) if "/" in sys.argv[1] else ensure(sys.argv[1]))

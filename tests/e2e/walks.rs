@@ -119,8 +119,7 @@ async fn the_confirm_page_works_by_keyboard_alone_and_without_scripts() {
     browser.goto(&begin(&acme, &connector, &site).await).await;
     browser.see_cookies(&STACK.public_url).await;
     browser.press_by_keyboard("Connect").await;
-    let confirm = format!("{}/oauth/confirm", STACK.public_url);
-    note_code(&browser.arrives_at(&confirm).await);
+    arrive_at_confirm(&browser).await;
     let heading = browser.text("h1").await;
     assert_eq!(heading, "Connect 127.0.0.1 to Shop?");
     assert!(browser.text("dl").await.contains("alice"));
@@ -149,9 +148,7 @@ async fn cancel_on_the_confirm_page_connects_nothing() {
     browser.goto(&begin(&acme, &connector, &site).await).await;
     browser.see_cookies(&STACK.public_url).await;
     browser.press(AGREE).await;
-    let confirm = format!("{}/oauth/confirm", STACK.public_url);
-    let confirm = browser.arrives_at(&confirm).await;
-    note_code(&confirm);
+    let confirm = arrive_at_confirm(&browser).await;
     browser.press("button[value=cancel]").await;
     let back = browser.arrives_at(&site.at("/return")).await;
     assert_eq!(back.query(), Some("status=cancelled&code=cancelled"));
@@ -199,6 +196,14 @@ async fn h13_an_answer_that_is_posted_passes_our_page_and_ends_the_flow() {
     }
     assert_eq!(acme.redemptions().await, 2);
     acme.lookup("alice", &connector).await.expect(200);
+}
+
+/// The address of the confirm page, once the browser is there.
+pub(crate) async fn arrive_at_confirm(browser: &Browser) -> url::Url {
+    let confirm = format!("{}/oauth/confirm", STACK.public_url);
+    let confirm = browser.arrives_at(&confirm).await;
+    note_code(&confirm);
+    confirm
 }
 
 /// The completion code on an address, which is noted for the search that follows these tests.

@@ -11,7 +11,7 @@ use url::Url;
 use crate::browser::Browser;
 use crate::site::Site;
 use crate::stack::{RETURN, STACK, Workspace, eventually, see};
-use crate::walks::{AGREE, app_at_a_site, begin, note_code};
+use crate::walks::{AGREE, app_at_a_site, arrive_at_confirm, begin};
 
 /// A page that opens a link in a window of its own, and keeps what it is told.
 fn opener(link: &str) -> String {
@@ -115,9 +115,7 @@ async fn a22_the_confirm_page_is_shown_in_no_frame() {
     browser.goto(&begin(&acme, &connector, &site).await).await;
     browser.see_cookies(&STACK.public_url).await;
     browser.press(AGREE).await;
-    let confirm = format!("{}/oauth/confirm", STACK.public_url);
-    let confirm = browser.arrives_at(&confirm).await;
-    note_code(&confirm);
+    let confirm = arrive_at_confirm(&browser).await;
     let confirm = confirm.as_str();
 
     let harmless = site.at_host(&sibling(), "/harmless");

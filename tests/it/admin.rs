@@ -224,6 +224,38 @@ async fn what_is_wrong_with_a_connector_is_named_by_field() {
     );
 }
 
+/// It would read like a change of the member, and change nothing.
+#[tokio::test]
+async fn null_changes_no_member_that_cannot_be_null() {
+    let world = World::start().await;
+    let connector = world.connector(&["read"]).await;
+    let path = format!("/v1/connectors/{connector}");
+    for member in [
+        "name",
+        "client_id",
+        "client_secret",
+        "scopes",
+        "scope_policy",
+        "accounts",
+        "config",
+    ] {
+        let change = Call::patch(&path)
+            .admin_of("acme")
+            .header("if-match", "\"1\"")
+            .json(&json!({(member): null}));
+        let refused = world.send(change).await;
+        let refused = refused.expect_problem(400, "invalid_request");
+        assert_eq!(refused.body["errors"][0]["field"], member);
+    }
+    let plan = Call::post(&format!("{path}/scope-plan"))
+        .admin_of("acme")
+        .json(&json!({"scopes": [], "scope_policy": null}));
+    world
+        .send(plan)
+        .await
+        .expect_problem(400, "invalid_request");
+}
+
 #[tokio::test]
 async fn a_body_beyond_64_kib_is_refused() {
     let world = World::start().await;

@@ -60,6 +60,15 @@ async fn h86_a_key_is_good_for_its_scopes_alone() {
     }
 }
 
+/// It would read like none, and a key for everything is what no scopes mean.
+#[tokio::test]
+async fn a_key_with_null_for_its_scopes_is_refused() {
+    let world = World::start().await;
+    let refused = make(&world, json!({"name": "second", "scopes": null})).await;
+    let refused = refused.expect_problem(400, "invalid_request");
+    assert_eq!(refused.body["errors"][0]["field"], "scopes");
+}
+
 #[tokio::test]
 async fn a_key_without_named_scopes_has_all_and_one_of_none_or_unknown_ones_is_refused() {
     let world = World::start().await;

@@ -37,7 +37,12 @@ pub(crate) struct Asked {
 impl Asked {
     /// Starts, consents at the provider as `account`, and comes back.
     pub(crate) async fn on(world: &World, user: &str, account: &str, connector: &str) -> Self {
-        let (authorize_url, cookie) = world.follow(&world.begin(user, connector).await).await;
+        Self::by(world, &world.begin(user, connector).await, account).await
+    }
+
+    /// The same by a link that was begun elsewhere.
+    pub(crate) async fn by(world: &World, link: &str, account: &str) -> Self {
+        let (authorize_url, cookie) = world.follow(link).await;
         let callback = world.consent(&authorize_url, account).await;
         let back = Call::get(&callback).cookie(&cookie);
         let back = world.send(back).await.expect_status(303);

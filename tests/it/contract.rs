@@ -78,16 +78,39 @@ fn every_action_of_the_audit_is_in_the_document() {
 }
 
 /// Every event that a story publishes is compared with what is said of it, in `world/contract.rs`.
+/// The types of the events, as the code spells them.
+fn event_types() -> BTreeSet<String> {
+    let code = read("shared/src/domain/event.rs");
+    let spelt = code.split("#[serde(rename = \"").skip(1);
+    let types = spelt.map(|rest| rest.split('"').next().unwrap().to_owned());
+    types.collect()
+}
+
+#[test]
+fn every_type_of_event_is_in_events_md_and_said_to_be_an_apps_where_it_is() {
+    let text = read("docs/EVENTS.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let listed: BTreeSet<_> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`').to_owned(), cells[3] == "yes")
+        })
+        .collect();
+    let webhooks = CONTRACT.at("/webhooks").unwrap();
+    let described = event_types().into_iter().map(|name| {
+        let content = &webhooks[&name]["post"]["requestBody"]["content"];
+        let of_app = content["application/json"]["example"]
+            .get("app_id")
+            .is_some();
+        (name, of_app)
+    });
+    assert_eq!(listed, described.collect());
+}
+
 #[test]
 fn every_type_of_event_is_described_with_an_example() {
-    let code = read("shared/src/domain/event.rs");
-    let types: BTreeSet<_> = code
-        .split("#[serde(rename = \"")
-        .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
-        .collect();
     let webhooks = CONTRACT.at("/webhooks").unwrap().as_object().unwrap();
-    assert_eq!(types, webhooks.keys().map(String::as_str).collect());
+    assert_eq!(event_types(), webhooks.keys().cloned().collect());
     for webhook in webhooks.values() {
         let described = &webhook["post"]["requestBody"]["content"]["application/json"];
         CONTRACT

@@ -20,17 +20,6 @@ async fn create(world: &World, body: &Value) -> Answer {
     world.send(create).await
 }
 
-async fn patch(world: &World, connector: &str, body: &Value) -> Answer {
-    let path = format!("/v1/connectors/{connector}");
-    let viewed = world.send(Call::get(&path).admin_of("acme")).await;
-    let etag = viewed.expect_status(200).headers["etag"].clone();
-    let patch = Call::patch(&path)
-        .admin_of("acme")
-        .header("if-match", &etag)
-        .json(body);
-    world.send(patch).await
-}
-
 /// What an admin is told whose issuer is of no use.
 async fn undiscovered(world: &World, issuer: &str) -> Answer {
     let refused = create(world, &by_issuer(world, issuer)).await;
@@ -303,23 +292,28 @@ async fn h37_h38_an_issuer_whose_endpoints_moved_needs_the_secret_again_and_star
     let config = json!({"config": {"issuer": issuer}});
 
     // Read again, and the same.
-    patch(&world, &connector, &config).await.expect_status(200);
+    world
+        .change_connector(&connector, &config)
+        .await
+        .expect_status(200);
     world.token("alice", &connector).await;
 
     let evil = second(&world).await;
     let elsewhere = format!("{}/token", evil.url());
     says(&world.provider, "token_endpoint", json!(elsewhere));
     // What is not sent is not read again.
-    let renamed = patch(&world, &connector, &json!({"name": "Other"})).await;
+    let renamed = world
+        .change_connector(&connector, &json!({"name": "Other"}))
+        .await;
     let config_before = renamed.expect_status(200).body["config"].clone();
     assert_eq!(config_before["token_url"], format!("{issuer}/token"));
 
-    let refused = patch(&world, &connector, &config).await;
+    let refused = world.change_connector(&connector, &config).await;
     let refused = refused.expect_problem(400, "invalid_request");
     assert_eq!(refused.body["errors"][0]["field"], "client_secret");
     let mut with_secret = config.clone();
     with_secret["client_secret"] = json!("second-secret");
-    let moved = patch(&world, &connector, &with_secret).await;
+    let moved = world.change_connector(&connector, &with_secret).await;
     assert_eq!(
         moved.expect_status(200).body["config"]["token_url"],
         elsewhere
@@ -341,7 +335,7 @@ async fn c15_a_change_whose_metadata_cannot_be_read_changes_nothing() {
         .provider
         .configure(|settings| settings.metadata_at = [false; 2]);
     let body = json!({"name": "Other", "config": {"issuer": issuer}});
-    let refused = patch(&world, &connector, &body).await;
+    let refused = world.change_connector(&connector, &body).await;
     let refused = refused.expect_problem(502, "discovery_failed");
     assert!(refused.text("detail").contains("404"), "{refused:?}");
     let viewed = Call::get(&format!("/v1/connectors/{connector}")).admin_of("acme");
@@ -369,7 +363,9 @@ async fn a15_h38_every_endpoint_that_is_sent_a_secret_or_a_token_is_one_that_mat
     ] {
         let mut config = body["config"].clone();
         config[field] = json!("https://evil.example/x");
-        let refused = patch(&world, &connector, &json!({"config": config})).await;
+        let refused = world
+            .change_connector(&connector, &json!({"config": config}))
+            .await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(
             refused.body["errors"][0]["field"], "client_secret",

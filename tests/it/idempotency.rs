@@ -332,3 +332,27 @@ async fn h85_a_fault_of_ours_is_kept_by_nobody_and_a_refusal_is() {
     assert!(is_repeated(&again));
     assert_eq!(content(&again), content(&refused));
 }
+
+/// Of two completions with keys of their own, the one that came second is asked to come again: it
+/// gets the connection then, and not once more what it heard too early.
+#[tokio::test]
+async fn h85_an_answer_that_asks_for_another_try_is_not_the_last_word() {
+    let world = World::start().await;
+    let connector = world.connector(&["read"]).await;
+    let code = world.authorize("alice", "alice", &connector).await;
+    let complete = |key: &str| {
+        let call = Call::post("/v1/me/connections/complete").json(&json!({"code": code}));
+        world.send(call.user("alice").header("idempotency-key", key))
+    };
+    let (first, second) = tokio::join!(complete("one"), complete("two"));
+    let (done, early) = if first.status == 200 {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    early.expect_problem(409, "conflict");
+    for key in ["one", "two"] {
+        let again = complete(key).await.expect_status(200);
+        assert_eq!(again.body, done.body);
+    }
+}

@@ -270,11 +270,6 @@ pub(crate) async fn set_scopes(world: &World, connector: &str, scopes: serde_jso
 }
 
 async fn update(world: &World, connector: &str, change: serde_json::Value) {
-    let path = format!("/v1/connectors/{connector}");
-    let etag = world.send(Call::get(&path).admin_of("acme")).await.headers["etag"].clone();
-    let update = Call::patch(&path)
-        .admin_of("acme")
-        .header("if-match", &etag)
-        .json(&change);
-    world.send(update).await.expect_status(200);
+    let changed = world.change_connector(connector, &change).await;
+    changed.expect_status(200);
 }

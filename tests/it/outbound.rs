@@ -15,17 +15,6 @@ async fn another_provider() -> FakeAs {
     FakeAs::start(FakeAsConfig::new(std::sync::Arc::new(|| 0))).await
 }
 
-/// Replaces a connector's config, with the secret that belongs to it now.
-async fn reconfigure(world: &World, connector: &str, change: Value) -> Answer {
-    let path = format!("/v1/connectors/{connector}");
-    let now = world.send(Call::get(&path).admin_of("acme")).await;
-    let update = Call::patch(&path).admin_of("acme");
-    let update = update
-        .header("if-match", &now.headers["etag"])
-        .json(&change);
-    world.send(update).await
-}
-
 #[tokio::test]
 async fn a14_a_host_that_is_no_host_is_refused_where_the_connector_is_saved() {
     let world = World::start().await;
@@ -71,7 +60,7 @@ async fn a15_no_endpoint_can_be_moved_under_tokens_that_are_there() {
         let evil = another_provider().await;
         let mut change = json!({"config": body["config"]});
         change["config"][field] = json!(format!("{}/token", evil.url()));
-        let refused = reconfigure(&world, &connector, change.clone()).await;
+        let refused = world.change_connector(&connector, &change).await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(
             refused.body["errors"][0]["field"], "client_secret",
@@ -79,7 +68,8 @@ async fn a15_no_endpoint_can_be_moved_under_tokens_that_are_there() {
         );
 
         change["client_secret"] = json!("client-secret");
-        reconfigure(&world, &connector, change)
+        world
+            .change_connector(&connector, &change)
             .await
             .expect_status(200);
         for _ in 0..2 {
@@ -139,6 +129,6 @@ async fn h39_a_connector_is_saved_with_hosts_of_the_list_only() {
     let connector = created.expect_status(201).text("id");
     let mut change = json!({"config": custom("evil.example", listed)["config"]});
     change["client_secret"] = json!("client-secret");
-    let refused = reconfigure(&world, &connector, change).await;
+    let refused = world.change_connector(&connector, &change).await;
     refused.expect_problem(400, "invalid_request");
 }

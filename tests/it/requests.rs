@@ -50,14 +50,14 @@ impl Intercept for Requests {
 }
 
 /// A world on DynamoDB.
-struct Counted {
-    world: World,
+pub(crate) struct Counted {
+    pub(crate) world: World,
     requests: Requests,
     engine: LocalDynamo,
 }
 
 impl Counted {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let clock = ManualClock::new();
         let engine = LocalDynamo::start(&clock, SHARDS).await;
         let requests = Requests::default();
@@ -77,7 +77,7 @@ impl Counted {
     }
 
     /// The requests since the last time, in order.
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut *self.requests.0.lock().unwrap())
     }
 }
@@ -113,6 +113,39 @@ async fn a_fresh_look_up_of_an_apps_own_account_is_one_request_too() {
     counted.requests();
     world.lookup_shared(&connector).await.expect_status(200);
     assert_eq!(counted.requests(), ["BatchGetItem"]);
+}
+
+/// Base44's SDK: a user's token is asked for as any other, the app's by its provider after its
+/// connector is found.
+#[tokio::test]
+async fn a_look_up_by_provider_reads_the_key_and_the_connectors_first() {
+    let counted = Counted::start().await;
+    let world = &counted.world;
+    let own = world.connector(&["read"]).await;
+    world.connect("alice", &own).await;
+    let connector = world.shared_connector().await;
+    world.connect_shared("acme", "shop", &connector).await;
+    let key = world.key_of("acme", "shop");
+    let ask = |path: &str| Call::get(&format!("/api/apps/shop/{path}")).bearer(&key);
+    let users = ask(&format!("app-user-auth/connectors/{own}/token"));
+    let users = || users.clone().on_behalf_of(&world.jwt("alice"));
+    let by_type = || ask("external-auth/tokens/custom");
+    for call in [users(), by_type()] {
+        world.send(call).await.expect_status(200);
+    }
+    counted.requests();
+    world.send(users()).await.expect_status(200);
+    assert_eq!(counted.requests(), ["BatchGetItem"]);
+    world.send(by_type()).await.expect_status(200);
+    let alone = ["GetItem", "Query", "BatchGetItem"];
+    assert_eq!(counted.requests(), alone);
+    // A younger one is there too, and not looked at.
+    world.pass(1);
+    world.shared_connector().await;
+    counted.requests();
+    world.send(by_type()).await.expect_status(200);
+    let of_two = ["GetItem", "Query", "GetItem", "BatchGetItem"];
+    assert_eq!(counted.requests(), of_two);
 }
 
 /// H-25: what the caps cost.
@@ -339,7 +372,7 @@ async fn the_confirm_page_and_its_buttons_cost_what_the_table_says() {
                 "TransactWriteItems",
                 "DeleteItem",
             ][..],
-            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem"],
+            _ => &["GetItem", "GetItem", "UpdateItem", "GetItem", "PutItem"],
         };
         assert_eq!(counted.requests(), expected, "{decision}");
     }

@@ -57,13 +57,9 @@ fn listed(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 async fn set_accounts(world: &World, connector: &str, accounts: &str) {
-    let path = format!("/v1/connectors/{connector}");
-    let view = world.send(Call::get(&path).admin_of("acme")).await;
-    let patch = Call::patch(&path)
-        .admin_of("acme")
-        .header("if-match", &view.headers["etag"])
-        .json(&json!({"accounts": accounts}));
-    world.send(patch).await.expect_status(200);
+    let change = json!({"accounts": accounts});
+    let changed = world.change_connector(connector, &change).await;
+    changed.expect_status(200);
 }
 
 #[tokio::test]
@@ -295,4 +291,34 @@ async fn an_account_for_a_whole_app_is_one() {
     let aliased = json!({"connector_id": connector, "alias": "work"});
     let aliased = world.lookup_with(aliased).await;
     aliased.expect_problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_user_has_twenty_accounts_with_an_alias_and_the_default_one() {
+    let (world, connector) = several().await;
+    let numbered = |n: usize| format!("a{n}");
+    for n in 1..=20 {
+        connect(&world, &connector, &numbered(n), &numbered(n))
+            .await
+            .expect_status(200);
+    }
+    let redeemed = || world.provider.counters().total.redemptions();
+    let before = redeemed();
+    let refused = connect(&world, &connector, "a21", "a21").await;
+    refused.expect_problem(409, "too_many_accounts");
+    assert_eq!(redeemed(), before, "the code was not used");
+    // What is there can be connected again, and the default account is no alias.
+    connect(&world, &connector, "a7", "a7")
+        .await
+        .expect_status(200);
+    world.connect("alice", &connector).await;
+    world.connect("bob", &connector).await;
+
+    let path = format!("/v1/me/connections/{connector}?alias=a3");
+    let ended = world.send(Call::delete(&path).user("alice")).await;
+    ended.expect_status(200);
+    connect(&world, &connector, "a21", "a21")
+        .await
+        .expect_status(200);
+    assert_eq!(accounts(&world, &connector).await.len(), 21);
 }

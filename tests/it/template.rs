@@ -506,7 +506,7 @@ fn the_functions_are_told_every_variable_they_ask_for_and_no_other() {
             | "GRANTRY_BULK_CONNECTIONS"
             | "GRANTRY_CREDENTIAL_READS"
             | "GRANTRY_WORKSPACE_READS" => "1",
-            "GRANTRY_PROVIDER_HOSTS" => "",
+            "GRANTRY_PROVIDER_HOSTS" | "GRANTRY_RESTORED_AT" => "",
             _ => "x",
         };
         known.then(|| value.to_owned())

@@ -85,6 +85,7 @@ impl Process {
             publisher: publisher.clone(),
             address_rules: AddressRules::LocalToo,
             concurrency: 2,
+            restored_at: None,
         };
         let revoker = disconnect::State {
             registry: Arc::clone(&engine.registry),
@@ -264,6 +265,8 @@ pub(super) fn connector(
         allowed_apps: None,
         status: ConnectorStatus::Enabled,
         generation: 1,
+        client_generation: 1,
+        revoked: None,
         version: 1,
         created_at: now,
         updated_at: now,

@@ -159,6 +159,7 @@ over_the_network! {
         remove_revocation(work: &DueWork) -> ();
         due_deletions(shard: u32, now: Timestamp, limit: u32)
             -> Vec<(DueWork, WorkspaceId, Doomed)>;
+        remove_deletion(work: &DueWork) -> ();
         add_event(event: &Event) -> ();
         unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
         remove_event(event: &Event) -> ();
@@ -210,6 +211,9 @@ over_the_network! {
         connector: &Connector, expected_version: u64, due_at: Timestamp, entry: &AuditEntry
     )
             -> bool;
+        revoke_connections(
+            connector: &Connector, expected_version: u64, due_at: Timestamp, event: &Event
+        ) -> bool;
         finish_connector_deletion(
             workspace: &WorkspaceId, connector: &ConnectorId, work: &DueWork, event: &Event
         ) -> bool;

@@ -10,7 +10,9 @@ use shared::catalogue::{self, Field};
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{Connection, ReconnectReason};
 use shared::domain::connector::{Accounts, Connector, ConnectorKind, ConnectorStatus};
-use shared::domain::handout::{Standing, missing_scopes, outlives_its_token, standing_at};
+use shared::domain::handout::{
+    Standing, missing_scopes, outlives_its_token, standing, standing_at,
+};
 use shared::domain::ids::WorkspaceId;
 use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, ProviderId, UserId};
 use shared::domain::scopes::ScopeList;
@@ -22,6 +24,7 @@ use shared::http::request::{PathIds, Query};
 use shared::http::respond::{self, List};
 
 use crate::State;
+use crate::siblings::{Sibling, Siblings};
 
 #[derive(Debug, Serialize)]
 struct Item {
@@ -64,6 +67,8 @@ struct Details {
     connected_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_read_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends_with_it: Vec<Sibling>,
 }
 
 pub(crate) async fn mine(
@@ -109,6 +114,7 @@ async fn list(
         let of = by_connector.entry(&connection.key.connector);
         of.or_default().push(connection);
     }
+    let siblings = Siblings::among(state, workspace, &connectors.items, &connections).await?;
     let now = state.clock.now();
     let items = connectors
         .items
@@ -116,7 +122,8 @@ async fn list(
         .filter(|connector| connector.is_for(app) && connector.kind == ConnectorKind::User)
         .map(|connector| {
             let own = by_connector.get(&connector.id);
-            item(connector, own.map_or(&[], Vec::as_slice), now)
+            let own = own.map_or(&[][..], Vec::as_slice);
+            item(connector, own, &siblings, now)
         })
         .collect();
     Ok(respond::json(
@@ -128,11 +135,16 @@ async fn list(
     ))
 }
 
-fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
+fn item(
+    connector: &Connector,
+    own: &[&Connection],
+    siblings: &Siblings<'_>,
+    now: Timestamp,
+) -> Item {
     let connected: Vec<&Connection> = own
         .iter()
         .copied()
-        .filter(|one| !one.status.is_gone())
+        .filter(|one| standing(connector, one, None) != Standing::NotConnected)
         .collect();
     let default = connected.iter().find(|one| one.key.alias.is_none());
     let aliases = connected.iter().any(|one| one.key.alias.is_some());
@@ -143,16 +155,21 @@ fn item(connector: &Connector, own: &[&Connection], now: Timestamp) -> Item {
         provider: connector.provider.clone(),
         fields: catalogue::asked_of_users(connector),
         connector_disabled: connector.status != ConnectorStatus::Enabled,
-        default: account(connector, default.copied(), now),
+        default: account(connector, default.copied(), siblings, now),
         accounts: several.then(|| {
             let accounts = connected.iter();
-            let accounts = accounts.map(|one| account(connector, Some(one), now));
+            let accounts = accounts.map(|one| account(connector, Some(one), siblings, now));
             accounts.collect()
         }),
     }
 }
 
-fn account(connector: &Connector, connection: Option<&Connection>, now: Timestamp) -> Account {
+fn account(
+    connector: &Connector,
+    connection: Option<&Connection>,
+    siblings: &Siblings<'_>,
+    now: Timestamp,
+) -> Account {
     let standing = connection.map_or(Standing::NotConnected, |connection| {
         standing_at(connector, connection, now)
     });
@@ -166,11 +183,11 @@ fn account(connector: &Connector, connection: Option<&Connection>, now: Timestam
         alias: shown.and_then(|connection| connection.key.alias.clone()),
         status,
         reason,
-        connection: shown.map(|connection| details(connector, connection)),
+        connection: shown.map(|connection| details(connector, connection, siblings)),
     }
 }
 
-fn details(connector: &Connector, connection: &Connection) -> Details {
+fn details(connector: &Connector, connection: &Connection, siblings: &Siblings<'_>) -> Details {
     Details {
         connection_id: connection.id.clone(),
         granted_scopes: connection.granted_scopes.clone(),
@@ -182,5 +199,6 @@ fn details(connector: &Connector, connection: &Connection) -> Details {
             .and_then(|account| account.label.clone()),
         connected_at: connection.connected_at,
         last_read_at: connection.last_read_at,
+        ends_with_it: siblings.of(connection),
     }
 }

@@ -4,12 +4,14 @@
 mod audit;
 mod for_admin;
 mod for_user;
+mod siblings;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
+use shared::domain::address::AddressRules;
 use shared::http::identity::IdentityRules;
 use shared::http::on_behalf_of::OnBehalfOf;
 use shared::ports::{Audit, Clock, Connections, Registry};
@@ -27,6 +29,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Claim names.
     pub identity: IdentityRules,
+    /// Which addresses a connector's endpoints may have.
+    pub address_rules: AddressRules,
 }
 
 impl FromRef<State> for IdentityRules {

@@ -16,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         audit: store,
         clock: Arc::clone(&wiring.clock),
         identity: wiring.config.identity.clone(),
+        address_rules: wiring.config.address_rules,
     };
     serve(with_telemetry(
         router(state, wiring.on_behalf_of()),

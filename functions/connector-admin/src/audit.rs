@@ -4,7 +4,9 @@ use axum::extract;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use shared::domain::audit::{Action, Actor, AuditEntry, AuditFilter, AuditId, Outcome};
+use shared::domain::audit::{
+    Action, Actor, AuditEntry, AuditFilter, AuditId, Outcome, ProviderSaid,
+};
 use shared::domain::connector::ConnectorKind;
 use shared::domain::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, UserId};
 use shared::domain::subject::Subject;
@@ -26,6 +28,8 @@ struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    provider_said: Option<Said>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connector_id: Option<ConnectorId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_id: Option<AppId>,
@@ -42,6 +46,23 @@ struct View {
     request_id: Option<String>,
 }
 
+/// A provider's own words, named as the provider names them.
+#[derive(Serialize)]
+struct Said {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<String>,
+}
+
+impl From<ProviderSaid> for Said {
+    fn from(said: ProviderSaid) -> Self {
+        Self {
+            error: said.error,
+            error_description: said.description,
+        }
+    }
+}
+
 impl From<AuditEntry> for View {
     fn from(entry: AuditEntry) -> Self {
         Self {
@@ -51,6 +72,7 @@ impl From<AuditEntry> for View {
             action: entry.action,
             outcome: entry.outcome,
             reason: entry.reason,
+            provider_said: entry.provider_said.map(Said::from),
             connector_id: entry.connector,
             app_id: entry.app,
             subject: entry.subject.as_ref().map(Subject::kind),

@@ -18,7 +18,7 @@ use shared::http::respond;
 
 use crate::State;
 use crate::connectors::read;
-use crate::input::ScopesInput;
+use crate::input::{self, ScopesInput};
 
 /// How many connections are looked through at most: some 4 MB of the index.
 const MOST: u64 = 10_000;
@@ -100,6 +100,7 @@ impl ScopePlan {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     scopes: ScopesInput,
+    #[serde(default, deserialize_with = "input::sent")]
     scope_policy: Option<ScopePolicy>,
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Draft {
     #[serde(default)]
     accounts: Accounts,
     client_id: String,
+    #[serde(default, deserialize_with = "input::sent")]
     client_secret: Option<Secret>,
     scopes: ScopesInput,
     #[serde(default)]
@@ -123,6 +124,8 @@ impl Wanted {
             allowed_apps: body.allowed_apps.map(input::allowed_apps).transpose()?,
             status: ConnectorStatus::Enabled,
             generation: Connector::first_generation(now),
+            client_generation: Connector::first_generation(now),
+            revoked: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -155,7 +158,7 @@ async fn add(state: &State, wanted: Wanted, origin: &Origin) -> Result<Option<Re
     Ok(Some(respond_with(status, &connector, &state.public_url)))
 }
 
-/// Seals a new secret under the connector's id and generation.
+/// Seals a new secret under the connector's id and the generation of its client.
 pub(crate) async fn seal_secret(
     state: &State,
     connector: &mut Connector,
@@ -166,7 +169,7 @@ pub(crate) async fn seal_secret(
         sealed: keys.seal_client_secret(
             &*state.entropy,
             &connector.id,
-            connector.generation,
+            connector.client_generation,
             secret,
         ),
         set_at: state.clock.now(),
@@ -187,6 +190,8 @@ async fn repeated(
         previous_secret: standing.previous_secret.clone(),
         status: standing.status,
         generation: standing.generation,
+        client_generation: standing.client_generation,
+        revoked: standing.revoked,
         version: standing.version,
         created_at: standing.created_at,
         updated_at: standing.updated_at,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use shared::catalogue::{self, Account};
 use shared::domain::connector::{Accounts, Connector, ConnectorKind};
@@ -39,6 +39,14 @@ impl ScopesInput {
         };
         scopes.map_err(|error| Problem::field("scopes", error.to_string()))
     }
+}
+
+/// A member that may be left out and, where it is sent, is not null: that would read like a change
+/// and be none.
+pub(crate) fn sent<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A name people see: trimmed, not empty, without control characters.

@@ -25,6 +25,7 @@ use crate::{apps, input};
 pub(crate) struct Create {
     name: String,
     /// Absent: everything.
+    #[serde(default, deserialize_with = "input::sent")]
     scopes: Option<BTreeSet<KeyScope>>,
     #[serde(default)]
     on_behalf_of_only: bool,

@@ -11,6 +11,7 @@ mod document;
 mod input;
 mod keys;
 mod providers;
+mod revocations;
 mod switch;
 mod update;
 mod view;
@@ -86,6 +87,7 @@ pub fn router(state: State, once: Once) -> Router {
             post(switch::disable),
         )
         .route("/v1/connectors/{connector_id}/enable", post(switch::enable))
+        .route("/v1/revocations", post(revocations::revoke))
         .route(
             "/v1/apps/{app_id}",
             get(apps::view).put(apps::put).delete(apps::delete),

@@ -28,8 +28,11 @@ use crate::view::{ConnectorView, etag, respond_as};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Update {
+    #[serde(default, deserialize_with = "input::sent")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "input::sent")]
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "input::sent")]
     client_secret: Option<Secret>,
     /// With `client_secret`: the one it replaces stays live beside it.
     #[serde(default)]
@@ -37,9 +40,13 @@ pub(crate) struct Update {
     /// Only null, which drops it.
     #[serde(default, deserialize_with = "present")]
     previous_secret: Option<Option<Secret>>,
+    #[serde(default, deserialize_with = "input::sent")]
     scopes: Option<ScopesInput>,
+    #[serde(default, deserialize_with = "input::sent")]
     scope_policy: Option<ScopePolicy>,
+    #[serde(default, deserialize_with = "input::sent")]
     accounts: Option<Accounts>,
+    #[serde(default, deserialize_with = "input::sent")]
     config: Option<BTreeMap<String, String>>,
     /// Absent: as it is; null: what describes the provider is `config` again.
     #[serde(default, deserialize_with = "present")]
@@ -141,6 +148,7 @@ pub(crate) async fn update(
             ));
         }
         after.generation = before.generation + 1;
+        after.client_generation = after.generation;
     }
     if let Some(secret) = &new_secret {
         seal_secret(&state, &mut after, secret).await?;

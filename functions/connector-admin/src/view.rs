@@ -44,7 +44,9 @@ pub(crate) struct ConnectorView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     connections: Option<ConnectionsView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    deletion: Option<DeletionView>,
+    deletion: Option<ProgressView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<ProgressView>,
     /// Only where scopes were changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_plan: Option<ScopePlan>,
@@ -59,9 +61,9 @@ struct ConnectionsView {
     counted_all: bool,
 }
 
-/// How far a deletion has come.
+/// How far a deletion, or a revocation of everything, has come.
 #[derive(Debug, Serialize)]
-struct DeletionView {
+struct ProgressView {
     requested_at: Timestamp,
     /// Connections whose end is not settled yet.
     remaining: u64,
@@ -171,6 +173,7 @@ impl<'a> ConnectorView<'a> {
             health: None,
             connections: None,
             deletion: None,
+            revocation: None,
             scope_plan: None,
         }
     }
@@ -186,7 +189,8 @@ impl<'a> ConnectorView<'a> {
         }
     }
 
-    /// The same, with its connections, and how far its deletion has come if it is being deleted.
+    /// The same, with its connections, and how far its deletion has come if it is being deleted,
+    /// or the last revocation of everything.
     pub(crate) fn counted(self, connector: &Connector, counted: &Counted) -> Self {
         let Counted { census, all } = *counted;
         Self {
@@ -198,12 +202,17 @@ impl<'a> ConnectorView<'a> {
             }),
             deletion: match connector.status {
                 ConnectorStatus::Enabled | ConnectorStatus::Disabled { .. } => None,
-                ConnectorStatus::Deleting { since } => Some(DeletionView {
+                ConnectorStatus::Deleting { since } => Some(ProgressView {
                     requested_at: since,
                     remaining: census.all(),
                     counted_all: all,
                 }),
             },
+            revocation: connector.revoked.map(|last| ProgressView {
+                requested_at: last.at,
+                remaining: census.revoked,
+                counted_all: all,
+            }),
             ..self
         }
     }

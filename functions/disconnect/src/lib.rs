@@ -1,9 +1,10 @@
 //! Disconnecting: hand-out stops with the answer, the provider is told, what is left is erased.
-//! The same function tells providers again in the background, and works off connectors that
-//! are being deleted.
+//! The same function tells providers again in the background, and works off connectors and apps
+//! that are being deleted and connections that an admin has revoked.
 
 mod background;
 mod disconnect;
+mod doomed;
 mod erase;
 mod revoke;
 mod routes;
@@ -68,6 +69,10 @@ pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
         .with_state(state.clone());
     let of_people = Router::new()
         .route("/v1/me/connections/{connector_id}", delete(routes::by_user))
+        .route(
+            "/api/apps/{app_id}/app-user-auth/connectors/{connector_id}",
+            delete(routes::by_user_at_app),
+        )
         .route(
             "/v1/connectors/{connector_id}/connections/{connection_id}",
             delete(routes::by_admin),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::connector_client::ConnectorClient;
 use shared::domain::connection::RevocationOutcome;
+use shared::domain::provider::RevocationReach;
 use shared::domain::token::RevocationAnswer;
 use shared::http::problem::Problem;
 use shared::ports::{DueWork, Revocation};
@@ -67,7 +68,7 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
         .await?;
     // Tokens go to the endpoints they came from or nowhere (H-38).
     let connector = match connector {
-        Some(connector) if connector.generation == revocation.connector_generation => connector,
+        Some(connector) if connector.has_client_of(revocation.connector_generation) => connector,
         _ => return Ok(RevocationAnswer::Unsupported),
     };
     let keys = state.vault.keys(&key.workspace).await?;
@@ -82,6 +83,10 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
     let told = told.unwrap_or_default();
     let client = ConnectorClient::open(&connector, &keys, &told, state.address_rules);
     match (tokens, client) {
+        (Ok(_), Ok(client)) if would_end_another(state, revocation, &client).await? => {
+            tracing::info!(connection.id = %revocation.connection, "was connected again, and is spared");
+            Ok(RevocationAnswer::Unsupported)
+        }
         (Ok(tokens), Ok(client)) => {
             let answer = state
                 .providers
@@ -98,6 +103,22 @@ async fn ask(state: &State, revocation: &Revocation) -> Result<RevocationAnswer,
             Ok(RevocationAnswer::Unsupported)
         }
     }
+}
+
+/// Whether the same place is connected again, at a provider whose revocation would end that too.
+/// The old tokens are not worth it: nobody holds them. What else the account has given the client
+/// ends with a disconnect, as was said beforehand.
+async fn would_end_another(
+    state: &State,
+    revocation: &Revocation,
+    client: &ConnectorClient,
+) -> Result<bool, Problem> {
+    let how = client.provider.revocation.as_ref();
+    if how.is_none_or(|how| how.reach == RevocationReach::Grant) {
+        return Ok(false);
+    }
+    let standing = state.connections.connection(&revocation.key).await?;
+    Ok(standing.is_some_and(|connection| !connection.status.is_gone()))
 }
 
 /// The outcome is written before the work is removed, so that a crash in between repeats and

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::domain::app::KeyScope;
 use shared::domain::connection::{ConnectionKey, RevocationOutcome};
-use shared::domain::ids::{Alias, ConnectionId, ConnectorId, UserId};
+use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, UserId};
 use shared::domain::subject::Subject;
 use shared::http::identity::{Admin, AppBackend, User};
 use shared::http::on_behalf_of::Rider;
@@ -31,14 +31,34 @@ pub(crate) async fn by_user(
     PathIds(connector): PathIds<ConnectorId>,
     query: Query,
 ) -> Result<Response, Problem> {
+    own(&state, user, connector, alias(&query)?).await
+}
+
+/// `DELETE /api/apps/{app_id}/app-user-auth/connectors/{connector_id}`, as Base44's JavaScript SDK
+/// spells it (`connectors.disconnectAppUser`).
+pub(crate) async fn by_user_at_app(
+    extract::State(state): extract::State<State>,
+    user: User,
+    PathIds((app, connector)): PathIds<(AppId, ConnectorId)>,
+) -> Result<Response, Problem> {
+    user.at(&app)?;
+    own(&state, user, connector, None).await
+}
+
+async fn own(
+    state: &State,
+    user: User,
+    connector: ConnectorId,
+    alias: Option<Alias>,
+) -> Result<Response, Problem> {
     let key = ConnectionKey {
         workspace: user.workspace,
         app: user.app,
         subject: Subject::User(user.user),
         connector,
-        alias: alias(&query)?,
+        alias,
     };
-    Ok(answer(&disconnect(&state, &key, &user.origin).await?))
+    Ok(answer(&disconnect(state, &key, &user.origin).await?))
 }
 
 pub(crate) async fn by_app(

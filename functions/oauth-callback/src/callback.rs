@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{self, Path};
+use axum::extract::{self, Extension, Path};
 use axum::response::Response;
 use http::HeaderMap;
 use shared::crypto::hash::{hash, matches, random_secret};
 use shared::domain::app::Completion;
+use shared::domain::audit::{AuditEntry, Origin, ProviderSaid};
 use shared::domain::ending::Ending;
 use shared::domain::provider::{ResponseMode, matches_whole};
 use shared::domain::secret::Secret;
@@ -15,12 +16,13 @@ use shared::domain::session::{
     AuthorizationSession, CODE_LIFETIME, Callback, Display, Redirected, Returned, SessionToken,
     Stage,
 };
+use shared::events::add_entry;
 use shared::http::page::{
     self, ALREADY_USED, FlowCookie, MIXED_UP, NOT_OURS, Page, Told, leave, returnable,
     same_browser, unavailable,
 };
 use shared::http::problem::Problem;
-use shared::http::request::Query;
+use shared::http::request::{Query, RequestFacts};
 use shared::ports::SessionField;
 
 use crate::State;
@@ -35,12 +37,13 @@ pub(crate) async fn callback(
     extract::State(state): extract::State<State>,
     Path(connector): Path<String>,
     headers: HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     query: Result<Query, Problem>,
 ) -> Result<Response, Page> {
     // A parameter that comes twice is an attack or a broken provider.
     let params = query.map_err(|_| NOT_OURS)?;
     let answer = Answer::read(&state, &connector, params, ResponseMode::Query).await?;
-    climb(&state, &headers, answer).await
+    climb(&state, &headers, facts, answer).await
 }
 
 /// A provider's answer, and the flow whose state it carries.
@@ -96,6 +99,7 @@ impl Answer {
 pub(crate) async fn climb(
     state: &State,
     headers: &HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     answer: Answer,
 ) -> Result<Response, Page> {
     let Answer {
@@ -104,21 +108,29 @@ pub(crate) async fn climb(
         params,
     } = answer;
     let redirected = expecting(&session, &token)?;
+    let over = Over {
+        session: &session,
+        request_id: facts.and_then(|facts| facts.known().request_id),
+    };
     // The browser that was sent away is the one that comes back (H-03).
     same_browser(headers, &session)?;
     // Where nobody may be sent back to, nothing is begun (C19).
     returnable(&*state.registry, &session).await?;
     if session.is_expired(state.clock.now()) {
-        return end(state, &session, Ending::Expired).await;
+        over.write(state, Ending::Expired, None).await?;
+        return Ok(over.depart(state, Ending::Expired));
     }
     // The issuer, for errors too, by plain comparison (RFC 9207 section 2.4, H-07).
     if !issuer_matches(&session, params.get("iss")) {
         tracing::warn!(session.id = %session.id, connector.id = %session.connector, "mixup_suspected");
-        let ended = state.sessions.end(&session.id, Ending::MixedUp).await;
-        return Err(ended.map_or_else(unavailable, |()| MIXED_UP));
+        over.write(state, Ending::MixedUp, None).await?;
+        return Err(MIXED_UP);
     }
     if let Some(error) = params.get("error") {
-        return end(state, &session, refused(error)).await;
+        let (ending, description) = (refused(error), params.get("error_description"));
+        let said = ProviderSaid::new(error, description);
+        over.write(state, ending, Some(said)).await?;
+        return Ok(over.depart(state, ending));
     }
     let code = params
         .get(&session.callback.code_param)
@@ -126,7 +138,8 @@ pub(crate) async fn climb(
     let code = Secret::new(code.ok_or(NOT_OURS)?);
     let Some(kept) = kept(&session.callback, &params) else {
         tracing::warn!(session.id = %session.id, connector.id = %session.connector, "callback_incomplete");
-        return end(state, &session, Ending::ProviderRefused).await;
+        over.write(state, Ending::ProviderRefused, None).await?;
+        return Ok(over.depart(state, Ending::ProviderRefused));
     };
 
     let sealed = state
@@ -206,7 +219,7 @@ fn issuer_matches(session: &AuthorizationSession, iss: Option<&str>) -> bool {
     }
 }
 
-/// The provider's own words are mapped and never passed on (H-09).
+/// The provider's own words are mapped: no page, no header and no log line has them (H-09).
 fn refused(error: &str) -> Ending {
     match error {
         "access_denied" => Ending::Denied,
@@ -215,15 +228,37 @@ fn refused(error: &str) -> Ending {
     }
 }
 
-/// Ends the flow and tells the app.
-async fn end(
-    state: &State,
-    session: &AuthorizationSession,
-    ending: Ending,
-) -> Result<Response, Page> {
-    let ended = state.sessions.end(&session.id, ending).await;
-    ended.map_err(unavailable)?;
-    Ok(depart(state, session, &Told::Ended(ending)))
+/// A flow that is over here, without a code.
+struct Over<'a> {
+    session: &'a AuthorizationSession,
+    request_id: Option<String>,
+}
+
+impl Over<'_> {
+    /// Ends it, and leaves for the admins how.
+    async fn write(
+        &self,
+        state: &State,
+        ending: Ending,
+        said: Option<ProviderSaid>,
+    ) -> Result<(), Page> {
+        let ended = state.sessions.end(&self.session.id, ending).await;
+        ended.map_err(unavailable)?;
+        // Nobody has signed in here: the browser is the one of who started.
+        let origin = Origin {
+            actor: self.session.starter.actor(),
+            request_id: self.request_id.clone(),
+        };
+        let now = state.clock.now();
+        let entry = AuditEntry::of_failed_flow(self.session, ending, said, &origin, now);
+        add_entry(&*state.audit, &entry).await;
+        Ok(())
+    }
+
+    /// Tells the app.
+    fn depart(&self, state: &State, ending: Ending) -> Response {
+        depart(state, self.session, &Told::Ended(ending))
+    }
 }
 
 /// 303 to an address without the provider's code (H-08): the app's, or ours that ends a flow in

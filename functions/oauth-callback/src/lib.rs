@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use shared::ports::{Clock, Entropy, KeyService, Registry, Sessions};
+use shared::ports::{Audit, Clock, Entropy, KeyService, Registry, Sessions};
 use url::Url;
 
 /// What the routes need. Nothing in it can open what it seals.
@@ -19,6 +19,8 @@ pub struct State {
     pub registry: Arc<dyn Registry>,
     /// Authorization sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// Seals the code.
     pub keys: Arc<dyn KeyService>,
     /// Time.

@@ -12,7 +12,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = wiring.store();
     let state = State {
         registry: Arc::clone(&store) as _,
-        sessions: store,
+        sessions: Arc::clone(&store) as _,
+        audit: store,
         keys: wiring.kms(),
         clock: Arc::clone(&wiring.clock),
         entropy: Arc::clone(&wiring.entropy),

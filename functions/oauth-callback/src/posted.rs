@@ -5,25 +5,27 @@
 //! answered with a page of ours that posts the same fields again, marked; only that one goes up
 //! the ladder. A POST that is not marked never does, whatever cookie it has.
 
-use axum::extract::{self, Path};
+use axum::extract::{self, Extension, Path};
 use axum::response::Response;
 use http::HeaderMap;
 use shared::domain::provider::ResponseMode;
 use shared::http::page::{BOUNCED, Bounce, NOT_OURS, Page, same_origin};
 use shared::http::problem::Problem;
-use shared::http::request::{Form, Query};
+use shared::http::request::{Form, Query, RequestFacts};
 
 use crate::State;
 use crate::callback::{Answer, climb, expecting};
 
 /// What of an authorization response is passed on (RFC 6749 section 4.1.2, RFC 9207) beside the
-/// state, the code and what is kept with it.
+/// state, the code and what is kept with it. Not what is said about an error: no page of ours
+/// carries a provider's sentences, not even hidden (H-09).
 const FIELDS: [&str; 2] = ["iss", "error"];
 
 pub(crate) async fn posted(
     extract::State(state): extract::State<State>,
     Path(connector): Path<String>,
     headers: HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     form: Result<Form, Problem>,
 ) -> Result<Response, Page> {
     let Form(params) = form.map_err(|_| NOT_OURS)?;
@@ -33,7 +35,7 @@ pub(crate) async fn posted(
     }
     let answer = Answer::read(&state, &connector, params, ResponseMode::FormPost).await?;
     if marked {
-        climb(&state, &headers, answer).await
+        climb(&state, &headers, facts, answer).await
     } else {
         bounce(&answer)
     }

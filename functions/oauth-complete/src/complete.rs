@@ -15,7 +15,7 @@ use shared::domain::ids::{Alias, AppId, ConnectionId, ConnectorId, WorkspaceId};
 use shared::domain::scopes::ScopeList;
 use shared::domain::secret::Secret;
 use shared::domain::session::{AuthorizationSession, SessionToken, Starter};
-use shared::events::audit_id;
+use shared::events::{add_entry, audit_id};
 use shared::http::identity::{Admin, User};
 use shared::http::problem::{Code, Problem};
 use shared::http::request::{Json, PathIds};
@@ -153,7 +153,7 @@ async fn complete(
     }
 }
 
-/// In the workspace whose flow it was. A table that does not answer refuses nobody less.
+/// In the workspace whose flow it was.
 async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &Origin) {
     let id = audit_id(&*state.entropy, state.clock.now());
     let entry = AuditEntry {
@@ -163,9 +163,7 @@ async fn note_mismatch(state: &State, session: &AuthorizationSession, origin: &O
         ..AuditEntry::new(id, &session.workspace, origin, Action::UserMismatch)
             .about_app(&session.app)
     };
-    if let Err(error) = state.audit.add_entry(&entry).await {
-        tracing::error!(session.id = %session.id, error = %error, "audit entry was not written");
-    }
+    add_entry(&*state.audit, &entry).await;
 }
 
 fn completed(connector: &Connector, connection: &Connection) -> Response {

@@ -24,16 +24,19 @@ use shared::http::problem::Problem;
 use shared::http::request::{Form, Query, RequestFacts};
 
 use crate::State;
-use crate::redeem::{Completing, Connected, Failed, completing, connector, found, redeem};
+use crate::redeem::{
+    Completing, Connected, Failed, completing, connector, found, note_failed, redeem,
+};
 
 /// `GET`: asks.
 pub(crate) async fn show(
     extract::State(state): extract::State<State>,
     headers: HeaderMap,
+    facts: Option<Extension<RequestFacts>>,
     query: Result<Query, Problem>,
 ) -> Result<Response, Page> {
     let query = query.map_err(|_| NOT_OURS)?;
-    let flow = Flow::find(&state, &headers, query.get("code")).await?;
+    let flow = Flow::find(&state, &headers, facts, query.get("code")).await?;
     match flow.at(&state)? {
         At::Asked(_) => flow.ask(&state).await,
         At::Elsewhere => Ok(flow.wait()),
@@ -50,15 +53,12 @@ pub(crate) async fn decide(
 ) -> Result<Response, Page> {
     same_origin(&headers)?;
     let Form(form) = form.map_err(|_| NOT_OURS)?;
-    let flow = Flow::find(&state, &headers, form.get("code")).await?;
+    let flow = Flow::find(&state, &headers, facts, form.get("code")).await?;
     match (form.get("decision"), flow.at(&state)?) {
         // Pressed twice, or after the back button: the same end (C7).
         (Some("connect" | "cancel"), At::Over(end)) => flow.over(&state, end).await,
         (Some("connect"), At::Elsewhere) => Ok(flow.wait()),
-        (Some("connect"), At::Asked(returned)) => {
-            let request_id = facts.and_then(|facts| facts.known().request_id);
-            flow.connect(&state, returned, request_id).await
-        }
+        (Some("connect"), At::Asked(returned)) => flow.connect(&state, returned).await,
         (Some("cancel"), At::Asked(_) | At::Elsewhere) => flow.cancel(&state).await,
         _ => Err(NOT_OURS),
     }
@@ -69,6 +69,8 @@ struct Flow {
     session: AuthorizationSession,
     token: SessionToken,
     app: App,
+    /// Nobody has signed in here: whoever sits at the browser says to be who started.
+    origin: Origin,
 }
 
 /// How far it is.
@@ -84,7 +86,12 @@ enum End<'a> {
 }
 
 impl Flow {
-    async fn find(state: &State, headers: &HeaderMap, code: Option<&str>) -> Result<Self, Page> {
+    async fn find(
+        state: &State,
+        headers: &HeaderMap,
+        facts: Option<Extension<RequestFacts>>,
+        code: Option<&str>,
+    ) -> Result<Self, Page> {
         let token = code.and_then(SessionToken::parse).ok_or(NOT_OURS)?;
         let session = read(state, &token).await?;
         same_browser(headers, &session)?;
@@ -92,10 +99,15 @@ impl Flow {
             return Err(WRONG_MODE);
         }
         let app = returnable(&*state.registry, &session).await?;
+        let origin = Origin {
+            actor: session.starter.actor(),
+            request_id: facts.and_then(|facts| facts.known().request_id),
+        };
         Ok(Self {
             session,
             token,
             app,
+            origin,
         })
     }
 
@@ -127,6 +139,7 @@ impl Flow {
             let ending = Ending::ConnectorChanged;
             let ended = state.sessions.end(&self.session.id, ending).await;
             ended.map_err(unavailable)?;
+            note_failed(state, &self.session, ending, &self.origin).await;
             return Ok(self.leave_without(ending));
         };
         let code = self.token.to_secret();
@@ -142,18 +155,8 @@ impl Flow {
         Ok(page.answer(&self.session.return_url))
     }
 
-    async fn connect(
-        &self,
-        state: &State,
-        returned: &Returned,
-        request_id: Option<String>,
-    ) -> Result<Response, Page> {
-        // Nobody has signed in here: whoever sits at the browser says to be who started.
-        let origin = Origin {
-            actor: self.session.starter.actor(),
-            request_id,
-        };
-        match redeem(state, &self.session, returned, &origin).await {
+    async fn connect(&self, state: &State, returned: &Returned) -> Result<Response, Page> {
+        match redeem(state, &self.session, returned, &self.origin).await {
             Ok(connected) => Ok(self.leave_with(&connected)),
             Err(Failed::Over(ending, _)) => Ok(self.leave_without(ending)),
             Err(Failed::Elsewhere) => Ok(self.wait()),
@@ -169,7 +172,12 @@ impl Flow {
         let session = read(state, &self.token).await?;
         let flow = Self { session, ..self };
         match flow.at(state)? {
-            At::Over(end) => flow.over(state, end).await,
+            At::Over(end) => {
+                if let End::Not(ending) = end {
+                    note_failed(state, &flow.session, ending, &flow.origin).await;
+                }
+                flow.over(state, end).await
+            }
             At::Asked(_) | At::Elsewhere => Err(UNAVAILABLE),
         }
     }

@@ -43,6 +43,16 @@ pub(crate) async fn connect(
                 return Err(escrow(state, session, redemption, &answer, origin, error).await);
             }
         };
+        if let Some(earlier) = standing.as_ref().filter(|it| is_revoked(redemption, it)) {
+            match end_revoked(state, earlier, now).await {
+                Ok(()) => {}
+                Err(error) if may_retry(state, &error, started) => pause(state).await,
+                Err(error) => {
+                    return Err(escrow(state, session, redemption, &answer, origin, error).await);
+                }
+            }
+            continue;
+        }
         let mut write = write_of(state, session, redemption, &answer, standing, now);
         write.event = write.event.by(origin);
         let replaced = write.replaces.as_ref();
@@ -236,6 +246,34 @@ fn escrowed(
     }
 }
 
+/// Whether an admin has revoked what stands there, and the background has not come to it yet.
+fn is_revoked(redemption: &Redemption, standing: &Connection) -> bool {
+    let generation = standing.connector_generation;
+    !standing.status.is_gone() && redemption.connector.has_revoked(generation)
+}
+
+/// Ends what an admin has revoked as the background is about to (H-89): what is connected now is
+/// another connection, and the earlier grant is revoked at the provider. If it changes meanwhile it
+/// is read again.
+async fn end_revoked(
+    state: &State,
+    earlier: &Connection,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let revocation = earlier.sealed.clone().map(|sealed| Revocation {
+        settles_connection: true,
+        ..revocation_of(earlier, sealed, now)
+    });
+    let event = connection_event(&*state.entropy, earlier, Change::Disconnected, now);
+    let ended = state
+        .connections
+        .disconnect(earlier, revocation.as_ref(), &event);
+    if ended.await? {
+        state.publisher.publish(&event).await;
+    }
+    Ok(())
+}
+
 /// A known account may not silently become another one (H-16).
 fn is_other_account(connected: &Connection, new: &Connection) -> bool {
     match (&connected.account, &new.account) {
@@ -300,7 +338,14 @@ async fn revoke(state: &State, redemption: &Redemption, connection: &Connection,
     let Some(sealed) = connection.sealed.clone() else {
         return;
     };
-    let revocation = Revocation {
+    let revocation = revocation_of(connection, sealed, now);
+    if let Err(error) = state.due.add_revocation(&revocation, now).await {
+        tracing::error!(connection.id = %connection.id, error = %error, "tokens could not be queued for revocation");
+    }
+}
+
+fn revocation_of(connection: &Connection, sealed: Vec<u8>, now: Timestamp) -> Revocation {
+    Revocation {
         key: connection.key.clone(),
         connection: connection.id.clone(),
         sealed,
@@ -308,8 +353,5 @@ async fn revoke(state: &State, redemption: &Redemption, connection: &Connection,
         connector_generation: connection.connector_generation,
         since: now,
         settles_connection: false,
-    };
-    if let Err(error) = state.due.add_revocation(&revocation, now).await {
-        tracing::error!(connection.id = %connection.id, error = %error, "tokens could not be queued for revocation");
     }
 }

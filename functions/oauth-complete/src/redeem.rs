@@ -7,13 +7,15 @@ use std::time::Duration;
 use shared::connector_client::ConnectorClient;
 use shared::crypto::hash::matches;
 use shared::crypto::vault::{VaultError, WorkspaceKeys};
-use shared::domain::audit::Origin;
-use shared::domain::connection::Connection;
+use shared::domain::audit::{AuditEntry, Origin};
+use shared::domain::connection::{Connection, has_room_for};
 use shared::domain::connector::Connector;
 use shared::domain::ending::Ending;
 use shared::domain::ids::ConnectionId;
 use shared::domain::session::{AuthorizationSession, Returned, SessionToken, Stage};
+use shared::domain::subject::Subject;
 use shared::domain::token::TokenFailure;
+use shared::events::add_entry;
 use shared::http::problem::{Code, Problem};
 use shared::ports::{CodeGrant, KmsError, SessionField, StoreError};
 
@@ -124,8 +126,22 @@ pub(crate) async fn redeem(
         if let Err(error) = state.sessions.end(&session.id, *ending).await {
             tracing::error!(session.id = %session.id, error = %error, "the end was not written");
         }
+        note_failed(state, session, *ending, origin).await;
     }
     redeemed
+}
+
+/// Leaves for the admins how a flow ended. Not what a token endpoint said: that can repeat what it
+/// was sent, the code and the client secret.
+pub(crate) async fn note_failed(
+    state: &State,
+    session: &AuthorizationSession,
+    ending: Ending,
+    origin: &Origin,
+) {
+    let now = state.clock.now();
+    let entry = AuditEntry::of_failed_flow(session, ending, None, origin, now);
+    add_entry(&*state.audit, &entry).await;
 }
 
 async fn attempt(
@@ -138,6 +154,7 @@ async fn attempt(
         return Err(expired());
     }
     let redemption = prepare(state, session).await?;
+    refuse_too_many(state, session).await?;
     let grant = open_grant(state, session, returned, &redemption.connector).await?;
     let keys = identify::keys(state, &redemption, returned).await?;
 
@@ -197,6 +214,26 @@ async fn prepare(state: &State, session: &AuthorizationSession) -> Result<Redemp
         client,
         keys,
     })
+}
+
+/// Here and not when the flow begins: the function that begins one reads no connections.
+async fn refuse_too_many(state: &State, session: &AuthorizationSession) -> Result<(), Failed> {
+    let key = session.connection_key();
+    let (Some(_), Subject::User(user)) = (&key.alias, &key.subject) else {
+        return Ok(());
+    };
+    let held = state
+        .connections
+        .of_user(&key.workspace, &key.app, user)
+        .await?;
+    if has_room_for(&key, &held) {
+        return Ok(());
+    }
+    Err(Failed::over(
+        Ending::TooManyAccounts,
+        Code::TooManyAccounts,
+        "the user has to disconnect another account of this connector first",
+    ))
 }
 
 /// The connector of a flow, if it is still the one that the flow began with.

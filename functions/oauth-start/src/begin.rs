@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::catalogue::{self, Account};
 use shared::crypto::hash::{hash, random_id, random_secret};
-use shared::domain::app::KeyScope;
+use shared::domain::app::{App, KeyScope};
 use shared::domain::connector::Connector;
 use shared::domain::ids::{Alias, AppId, ConnectorId, SessionId, UserId, WorkspaceId};
 use shared::domain::provider::Provider;
@@ -53,39 +53,45 @@ pub(crate) struct BeginShared {
     config: BTreeMap<String, String>,
 }
 
+/// The flow that was begun.
 #[derive(Debug, Serialize)]
-struct Begun {
-    connect_url: Url,
+pub(crate) struct Begun {
+    /// Where the browser is to go.
+    pub(crate) connect_url: Url,
     expires_at: Timestamp,
 }
 
-/// What is to be begun, and by whom.
-struct Beginning {
-    app: AppId,
-    connector: ConnectorId,
-    alias: Option<Alias>,
-    starter: Starter,
-    starter_label: Option<String>,
-    return_url: String,
-    login_hint: Option<String>,
-    display: Display,
-    config: BTreeMap<String, String>,
+/// What is to be begun in an app, and by whom.
+pub(crate) struct Beginning {
+    pub(crate) connector: ConnectorId,
+    pub(crate) alias: Option<Alias>,
+    pub(crate) starter: Starter,
+    pub(crate) starter_label: Option<String>,
+    /// One of the app's.
+    pub(crate) return_url: Url,
+    pub(crate) login_hint: Option<String>,
+    pub(crate) display: Display,
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 impl Beginning {
     /// A user's own account.
-    fn own(app: AppId, user: UserId, label: Option<String>, body: BeginOwn) -> Self {
-        Self {
-            app,
+    fn own(
+        app: &App,
+        user: UserId,
+        label: Option<String>,
+        body: BeginOwn,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
             connector: body.connector_id,
             alias: body.alias,
             starter: Starter::User(user),
             starter_label: label,
-            return_url: body.return_url,
+            return_url: return_url(app, &body.return_url)?,
             login_hint: body.login_hint,
             display: body.display,
             config: body.config,
-        }
+        })
     }
 }
 
@@ -95,8 +101,9 @@ pub(crate) async fn by_user(
     user: User,
     Json(body): Json<BeginOwn>,
 ) -> Result<Response, Problem> {
-    let wanted = Beginning::own(user.app, user.user, user.label, body);
-    begin(&state, &user.workspace, wanted).await
+    let app = registered(&state, &user.workspace, &user.app).await?;
+    let wanted = Beginning::own(&app, user.user, user.label, body)?;
+    Ok(created(&begin(&state, &app, wanted).await?))
 }
 
 /// `POST /v1/users/{user_id}/connections`: an app's back end, for one of its users. It proves
@@ -115,8 +122,9 @@ pub(crate) async fn by_backend(
     let request = Request::from_parts(parts, body);
     let Json(body) = Json::<BeginOwn>::from_request(request, &()).await?;
     let label = rider.and_then(|rider| rider.label);
-    let wanted = Beginning::own(backend.app, user, label, body);
-    begin(&state, &backend.workspace, wanted).await
+    let app = registered(&state, &backend.workspace, &backend.app).await?;
+    let wanted = Beginning::own(&app, user, label, body)?;
+    Ok(created(&begin(&state, &app, wanted).await?))
 }
 
 /// `POST /v1/connectors/{connector_id}/connect`.
@@ -128,48 +136,59 @@ pub(crate) async fn by_admin(
 ) -> Result<Response, Problem> {
     // No plan is asked for: what is connected can be kept connected after a downgrade.
     admin.may_change()?;
+    let app = registered(&state, &admin.workspace, &body.app_id).await?;
     let wanted = Beginning {
-        app: body.app_id,
         connector,
         alias: None,
         starter: Starter::Admin(admin.id),
         starter_label: admin.label,
-        return_url: body.return_url,
+        return_url: return_url(&app, &body.return_url)?,
         login_hint: body.login_hint,
         display: body.display,
         config: body.config,
     };
-    begin(&state, &admin.workspace, wanted).await
+    Ok(created(&begin(&state, &app, wanted).await?))
 }
 
-async fn begin(
+/// The app, if an admin has added it.
+pub(crate) async fn registered(
     state: &State,
     workspace: &WorkspaceId,
-    wanted: Beginning,
-) -> Result<Response, Problem> {
-    let login_hint = checked_hint(wanted.login_hint)?;
-    let app = state
-        .registry
-        .app(workspace, &wanted.app)
-        .await?
-        .filter(|app| !app.is_deleting())
-        .ok_or_else(|| {
-            Problem::new(
-                Code::NotFound,
-                "the app is not registered; an admin has to add it first",
-            )
-        })?;
-    let return_url = app.return_url(&wanted.return_url).cloned().ok_or_else(|| {
+    app: &AppId,
+) -> Result<App, Problem> {
+    let app = state.registry.app(workspace, app).await?;
+    app.filter(|app| !app.is_deleting()).ok_or_else(|| {
+        Problem::new(
+            Code::NotFound,
+            "the app is not registered; an admin has to add it first",
+        )
+    })
+}
+
+fn return_url(app: &App, wanted: &str) -> Result<Url, Problem> {
+    app.return_url(wanted).cloned().ok_or_else(|| {
         Problem::field(
             "return_url",
             "must be one of the app's return URLs, character for character",
         )
-    })?;
+    })
+}
+
+fn created(begun: &Begun) -> Response {
+    respond::json(StatusCode::CREATED, begun)
+}
+
+/// Begins a flow in `app`.
+///
+/// # Errors
+/// What is wrong with the connector for this app, this starter or this account.
+pub(crate) async fn begin(state: &State, app: &App, wanted: Beginning) -> Result<Begun, Problem> {
+    let login_hint = checked_hint(wanted.login_hint)?;
     let connector = state
         .registry
-        .connector(workspace, &wanted.connector)
+        .connector(&app.workspace, &wanted.connector)
         .await?
-        .filter(|connector| connector.is_for(&wanted.app))
+        .filter(|connector| connector.is_for(&app.id))
         .ok_or_else(Problem::not_found)?;
     if connector.kind != wanted.starter.subject().kind() {
         return Err(Problem::kind_mismatch(connector.kind));
@@ -177,7 +196,7 @@ async fn begin(
     if !connector.has_account(wanted.alias.as_ref()) {
         return Err(Problem::one_account());
     }
-    if !connector.serves(&wanted.app) {
+    if !connector.serves(&app.id) {
         return Err(Problem::connector_disabled());
     }
     if connector.client_secret.is_none() {
@@ -195,15 +214,15 @@ async fn begin(
     };
     let session = AuthorizationSession {
         id: ticket.session.clone(),
-        workspace: workspace.clone(),
-        app: wanted.app,
+        workspace: app.workspace.clone(),
+        app: app.id.clone(),
         starter: wanted.starter,
         connector: connector.id,
         alias: wanted.alias,
         connector_generation: connector.generation,
         issuer: provider.issuer,
         iss_promised: provider.iss_promised,
-        return_url,
+        return_url: wanted.return_url,
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
         callback: Callback {
             code_param: provider.authorize.code_param,
@@ -228,11 +247,10 @@ async fn begin(
         .public_url
         .join(&path)
         .expect("a ticket is a path segment as it is");
-    let begun = Begun {
+    Ok(Begun {
         connect_url,
         expires_at: session.expires_at,
-    };
-    Ok(respond::json(StatusCode::CREATED, &begun))
+    })
 }
 
 /// The connector's provider as it is for who has told `config`.

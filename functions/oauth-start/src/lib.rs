@@ -1,5 +1,6 @@
 //! The start of a connect flow: the authorization session and the redirect to the provider.
 
+mod base44;
 mod begin;
 mod redirect;
 
@@ -53,6 +54,10 @@ pub fn router(state: State, once: Once, on_behalf_of: OnBehalfOf) -> Router {
         .route(
             "/v1/connectors/{connector_id}/connect",
             post(begin::by_admin),
+        )
+        .route(
+            "/api/apps/{app_id}/app-user-auth/connectors/{connector_id}/initiate",
+            post(base44::initiate),
         )
         .with_state(state.clone());
     Router::new()

@@ -23,7 +23,7 @@ use shared::http::request::{Form, Query};
 use shared::http::respond;
 use shared::refresh::FreshTokens;
 
-use crate::hand_out::{Asked, hand_out};
+use crate::hand_out::{Asked, HandedOut, hand_out};
 use crate::{DEFAULT_MIN_TTL, State};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -52,7 +52,7 @@ pub(crate) async fn exchange(
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     let mut response = match exchanged(&state, &parts, request).await {
-        Ok(fresh) => answer(&fresh, state.engine.clock.now()),
+        Ok(handed_out) => answer(&handed_out.fresh, state.engine.clock.now()),
         Err(problem) => problem.into_oauth(),
     };
     // In the scheme that the client has tried (RFC 6749 section 5.2).
@@ -63,7 +63,7 @@ pub(crate) async fn exchange(
     response
 }
 
-async fn exchanged(state: &State, parts: &Parts, request: Request) -> Result<FreshTokens, Problem> {
+async fn exchanged(state: &State, parts: &Parts, request: Request) -> Result<HandedOut, Problem> {
     let key = client(parts)?;
     let Form(form) = Form::from_request(request, &()).await?;
     expect(&form, "grant_type", &[EXCHANGE])?;
@@ -95,6 +95,7 @@ async fn exchanged(state: &State, parts: &Parts, request: Request) -> Result<Fre
     })?;
     let asked = Asked {
         key,
+        app: None,
         connector,
         rider: Some(&rider),
         named: None,

@@ -7,7 +7,7 @@ use shared::crypto::hash::hash;
 use shared::domain::app::{KeyScope, PresentedApiKey};
 use shared::domain::connection::ConnectionKey;
 use shared::domain::handout::{Standing, standing};
-use shared::domain::ids::{Alias, ConnectorId, UserId};
+use shared::domain::ids::{Alias, AppId, ConnectorId, ProviderId, UserId};
 use shared::domain::rate::minute_of;
 use shared::domain::scopes::ScopeList;
 use shared::domain::subject::Subject;
@@ -25,6 +25,8 @@ use crate::{caps, reading};
 pub(crate) struct Asked<'a> {
     /// The API key that came along.
     pub(crate) key: PresentedApiKey,
+    /// The app that the path names, if it names one.
+    pub(crate) app: Option<AppId>,
     /// Through which connector.
     pub(crate) connector: ConnectorId,
     /// Whose JWT came along.
@@ -39,16 +41,24 @@ pub(crate) struct Asked<'a> {
     pub(crate) scopes: Option<ScopeList>,
 }
 
+/// What is handed out.
+pub(crate) struct HandedOut {
+    /// Whose token it is.
+    pub(crate) provider: ProviderId,
+    /// The token, and its connection.
+    pub(crate) fresh: FreshTokens,
+}
+
 /// Looks up the token, and refreshes it where it is not fresh.
 ///
 /// # Errors
-/// What refuses the caller; `not_connected`, `reconnect_required`; `rate_limited`; what keeps
+/// What refuses the caller; `not_found` of another app than the caller's; `not_connected`, `reconnect_required`; `rate_limited`; what keeps
 /// the provider or the keys away.
 pub(crate) async fn hand_out(
     state: &State,
     parts: &Parts,
     asked: Asked<'_>,
-) -> Result<FreshTokens, Problem> {
+) -> Result<HandedOut, Problem> {
     // The key names workspace and app, so its record and the connection are read together. The
     // record decides whether the rest is looked at.
     let user = asked.rider.map(|rider| rider.user.clone());
@@ -70,6 +80,9 @@ pub(crate) async fn hand_out(
     let rows = state.lookup.lookup(&keys).await?;
     let record = rows.api_key.as_ref();
     let reader = AppBackend::admit(parts, &asked.key, record, KeyScope::TokensRead)?;
+    if let Some(app) = &asked.app {
+        reader.at(app)?;
+    }
     reader.user(asked.rider, asked.named.as_ref())?;
     caps::pass(&state.meter, &*state.lookup, &keys, rows.reads, now).await?;
 
@@ -104,7 +117,10 @@ pub(crate) async fn hand_out(
         facts.connection = Some(fresh.connection.id.clone());
     });
     reading::note(state, parts, &reader, &fresh.connection, &rows.readers).await;
-    Ok(fresh)
+    Ok(HandedOut {
+        provider: connector.provider,
+        fresh,
+    })
 }
 
 fn refusal(reason: NotFresh) -> Problem {

@@ -4,6 +4,7 @@
 //! key is in memory, and no write but once an hour and key: the audit
 //! entry and the note that it was read.
 
+mod base44;
 mod bulk;
 mod caps;
 mod exchange;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{self, FromRequest, Request};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::ids::{Alias, ConnectorId, UserId};
@@ -60,9 +61,21 @@ pub struct State {
 pub fn router(state: State) -> Router {
     let tokens = Router::new()
         .route("/v1/tokens", post(token))
+        .route(
+            "/api/apps/{app_id}/app-user-auth/connectors/{connector_id}/token",
+            get(base44::of_user),
+        )
         .with_state(state.clone());
     Router::new()
         .route("/v1/oauth/token", post(exchange::exchange))
+        .route(
+            "/api/apps/{app_id}/external-auth/tokens/connectors/{connector_id}",
+            get(base44::of_app),
+        )
+        .route(
+            "/api/apps/{app_id}/external-auth/tokens/{integration_type}",
+            get(base44::of_app_by_type),
+        )
         .with_state(state.clone())
         .merge(state.on_behalf_of.around(tokens))
 }
@@ -100,6 +113,7 @@ async fn token(
     let Json(wanted) = Json::<Wanted>::from_request(request, &()).await?;
     let asked = Asked {
         key,
+        app: None,
         connector: wanted.connector_id,
         rider: Rider::of(&parts),
         named: wanted.user_id,
@@ -107,7 +121,7 @@ async fn token(
         min_ttl: Duration::from_secs(checked_min_ttl(wanted.min_ttl)?),
         scopes: checked_scopes(wanted.scopes.as_deref())?,
     };
-    Ok(answer(&hand_out(&state, &parts, asked).await?))
+    Ok(answer(&hand_out(&state, &parts, asked).await?.fresh))
 }
 
 fn checked_min_ttl(min_ttl: Option<u64>) -> Result<u64, Problem> {

@@ -330,7 +330,7 @@ impl WorkspaceKeys {
         connector: &Connector,
         secret: &ClientSecret,
     ) -> Result<Secret, OpenError> {
-        let binding = self.secret_binding(&connector.id, connector.generation);
+        let binding = self.secret_binding(&connector.id, connector.client_generation);
         let plain = self.open(binding, &secret.sealed)?;
         plain.to_secret().ok_or(OpenError::UnknownFormat)
     }

@@ -1,6 +1,7 @@
 //! Who did what, to whose connection, and what came of it (H-83). No entry carries a secret.
 
-use std::fmt;
+mod failed_flow;
+mod id;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,9 @@ use super::event::{Change, ConnectionRef, Event};
 use super::ids::{ApiKeyId, AppId, ConnectionId, ConnectorId, UserId, WorkspaceId};
 use super::subject::Subject;
 use super::time::Timestamp;
+
+pub use failed_flow::ProviderSaid;
+pub use id::AuditId;
 
 /// Who acts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +78,8 @@ actions! {
     AppDeleted = "app.deleted";
     /// An app's deletion was asked for; its keys are gone.
     AppDeleting = "app.deleting";
+    /// A flow ended, and nothing was connected by it.
+    ConnectFailed = "connect.failed";
     /// Somebody tried to finish a flow that another began.
     UserMismatch = "connect.user_mismatch";
     /// A user connected, for the first time or after a disconnect.
@@ -84,6 +90,9 @@ actions! {
     ReconnectRequired = "connection.reconnect_required";
     /// A user went through the consent again.
     Reconnected = "connection.reconnected";
+    /// Everything that was granted through a connector was revoked. That each connection is ended
+    /// is another entry.
+    ConnectionsRevoked = "connections.revoked";
     /// A connector was added.
     ConnectorCreated = "connector.created";
     /// A connector is gone, and everything granted through it.
@@ -137,55 +146,6 @@ impl Outcome {
     }
 }
 
-/// Names an entry, and sorts as its time does: fifteen digits of milliseconds, a hyphen, and what
-/// tells it from others of the same millisecond.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct AuditId(String);
-
-const DIGITS: usize = 15;
-
-impl AuditId {
-    /// The id of what happened `at`, told from others by `tail`.
-    pub fn new(at: Timestamp, tail: &str) -> Self {
-        Self(format!("{}-{tail}", Self::floor(at)))
-    }
-
-    /// What sorts before every id of `at` and later, and after every earlier one.
-    pub fn floor(at: Timestamp) -> String {
-        let millis = at.millis().clamp(0, 999_999_999_999_999);
-        format!("{millis:0DIGITS$}")
-    }
-
-    /// Reads an id; `None` when the text is not one.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (millis, tail) = text.split_once('-')?;
-        let is_id = millis.len() == DIGITS
-            && millis.bytes().all(|digit| digit.is_ascii_digit())
-            && (1..=2 * 64 + 1).contains(&tail.len())
-            && tail
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_');
-        is_id.then(|| Self(text.to_owned()))
-    }
-
-    /// The instant it was given.
-    pub fn time(&self) -> Timestamp {
-        let millis = self.0.get(..DIGITS).and_then(|digits| digits.parse().ok());
-        Timestamp::from_millis(millis.unwrap_or_default())
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AuditId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -203,6 +163,8 @@ pub struct AuditEntry {
     pub outcome: Outcome,
     /// Why, in a word of the API, where there is more than one reason.
     pub reason: Option<String>,
+    /// What a provider said about it; for admins alone.
+    pub provider_said: Option<ProviderSaid>,
     /// The connector concerned.
     pub connector: Option<ConnectorId>,
     /// The app concerned.
@@ -226,6 +188,7 @@ impl AuditEntry {
             action,
             outcome: Outcome::Done,
             reason: None,
+            provider_said: None,
             connector: None,
             app: None,
             subject: None,
@@ -299,6 +262,7 @@ impl AuditEntry {
             Change::ConnectorDisabled => Action::ConnectorDisabled,
             Change::ConnectorEnabled => Action::ConnectorEnabled,
             Change::ConnectorMisconfigured { .. } => Action::ConnectorMisconfigured,
+            Change::ConnectionsRevoked => Action::ConnectionsRevoked,
             Change::ConnectorDeleted => Action::ConnectorDeleted,
             Change::AppDeleted { .. } => Action::AppDeleted,
             Change::BulkRead { .. } => Action::BulkRead,
@@ -338,6 +302,7 @@ fn concerned(change: &Change) -> Option<&ConnectionRef> {
         | Change::ConnectorDisabled
         | Change::ConnectorEnabled
         | Change::ConnectorMisconfigured { .. }
+        | Change::ConnectionsRevoked
         | Change::ConnectorDeleted
         | Change::AppDeleted { .. }
         | Change::BulkRead { .. } => None,
@@ -376,25 +341,6 @@ pub struct AuditFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_sort_by_their_time_and_tell_it() {
-        let id = |millis, tail| AuditId::new(Timestamp::from_millis(millis), tail);
-        assert!(id(999, "z") < id(1000, "a"));
-        assert!(id(1000, "a").as_str() > AuditId::floor(Timestamp::from_millis(1000)).as_str());
-        assert!(id(999, "z").as_str() < AuditId::floor(Timestamp::from_millis(1000)).as_str());
-        let read = AuditId::parse(id(1_795_366_800_250, "a-b").as_str()).unwrap();
-        assert_eq!(read.time(), Timestamp::from_millis(1_795_366_800_250));
-        for text in [
-            "",
-            "1-a",
-            "000000000001000",
-            "000000000001000-",
-            "00000000000100x-a",
-        ] {
-            assert_eq!(AuditId::parse(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn an_action_reads_back_and_nothing_else_is_one() {

@@ -1,6 +1,7 @@
 //! How a connector's connections stand, counted from what an index keeps of each: enough for the
 //! rule that a look-up goes by, and nothing that a refresh changes.
 
+use super::connection::ConnectionKey;
 use super::connector::Connector;
 use super::handout::{Grant, Standing, standing_of_grant};
 use super::scopes::ScopeList;
@@ -8,6 +9,8 @@ use super::scopes::ScopeList;
 /// A connection as an index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
+    /// Where it is kept.
+    pub key: ConnectionKey,
     /// How far its life has come.
     pub life: Life,
     /// The connector's generation its grant belongs to.
@@ -40,12 +43,17 @@ pub struct Census {
     pub reconnect_required: u64,
     /// Disconnected, while the provider's part is not settled.
     pub disconnecting: u64,
+    /// Of all these, granted before the connector's last revocation.
+    pub revoked: u64,
 }
 
 impl Census {
     /// Counts one more connection under `connector`.
     pub fn count(&mut self, connector: &Connector, listed: &Listed) {
+        let revoked = connector.has_revoked(listed.connector_generation);
+        self.revoked += u64::from(revoked);
         let counted = match listed.life {
+            _ if revoked => &mut self.disconnecting,
             Life::Ending => &mut self.disconnecting,
             Life::Dead => &mut self.reconnect_required,
             Life::Live => match standing_of_grant(connector, &listed.grant(), None) {

@@ -157,6 +157,20 @@ impl ConnectionStatus {
     }
 }
 
+/// How many accounts with an alias a user may have through one connector, besides the default one.
+/// Flows that end at the same moment may make it a few more: it bounds lists, and nobody's rights.
+pub const MOST_ALIASES: usize = 20;
+
+/// Whether `key` may be connected by a user who holds `held` in its app.
+pub fn has_room_for(key: &ConnectionKey, held: &[Connection]) -> bool {
+    let mut aliases = held.iter().filter(|one| {
+        one.key.connector == key.connector && one.key.alias.is_some() && !one.status.is_gone()
+    });
+    key.alias.is_none()
+        || aliases.clone().count() < MOST_ALIASES
+        || aliases.any(|one| one.key.alias == key.alias)
+}
+
 /// Why a user must connect again; part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

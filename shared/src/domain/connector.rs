@@ -46,9 +46,15 @@ pub struct Connector {
     pub allowed_apps: Option<Vec<AppId>>,
     /// Whether it is in use or going away.
     pub status: ConnectorStatus,
-    /// Grows with each change of endpoint or client, see [`Connector::first_generation`]. A grant
-    /// of an earlier generation is never sent to the endpoints of a later one (H-38).
+    /// Grows with each change of endpoint or client and with each revocation of all that was
+    /// granted, see [`Connector::first_generation`]. A grant of an earlier generation is not
+    /// handed out.
     pub generation: u64,
+    /// The generation from which on client and endpoints are these. What is older is never sent
+    /// to them (H-38).
+    pub client_generation: u64,
+    /// The last revocation of all that was granted.
+    pub revoked: Option<Revoked>,
     /// Counts changes of any kind; the ETag.
     pub version: u64,
     /// When it was created.
@@ -62,6 +68,34 @@ impl Connector {
     /// the same id had, whose tokens may still come out of escrow.
     pub fn first_generation(now: Timestamp) -> u64 {
         now.millis().unsigned_abs()
+    }
+
+    /// Whether an admin has revoked what was granted under `generation`.
+    pub fn has_revoked(&self, generation: u64) -> bool {
+        self.revoked.is_some_and(|last| generation < last.before)
+    }
+
+    /// Whether client and endpoints are those that grants and secrets of `generation` are for
+    /// (H-37, H-38).
+    pub fn has_client_of(&self, generation: u64) -> bool {
+        (self.client_generation..=self.generation).contains(&generation)
+    }
+
+    /// The connector when all that was granted through it is revoked at `now` (H-89): what stands
+    /// is of an earlier generation, and so is every flow under way. The client stays.
+    #[must_use]
+    pub fn revoking(self, now: Timestamp) -> Self {
+        let generation = self.generation + 1;
+        Self {
+            generation,
+            revoked: Some(Revoked {
+                at: now,
+                before: generation,
+            }),
+            version: self.version + 1,
+            updated_at: now,
+            ..self
+        }
     }
 
     /// The connector's own redirect URI (H-06), to be registered at the provider.
@@ -115,10 +149,19 @@ pub enum Accounts {
     Several,
 }
 
+/// A revocation of all that was granted through a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// What is of an earlier generation than this one is revoked.
+    pub before: u64,
+}
+
 /// A sealed client secret and what may be shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSecret {
-    /// The envelope; opens under the connector's id and [`Connector::generation`].
+    /// The envelope; opens under the connector's id and [`Connector::client_generation`].
     pub sealed: Vec<u8>,
     /// When it was last set.
     pub set_at: Timestamp,

@@ -50,6 +50,8 @@ endings! {
     ProviderRefused = "failed", "provider_refused";
     /// The provider was down, or its answer to the code was lost (C11).
     ProviderUnavailable = "failed", "provider_unavailable";
+    /// The user has as many accounts with an alias there as anybody may have.
+    TooManyAccounts = "failed", "too_many_accounts";
     /// Somebody else tried to finish (H-01).
     UserMismatch = "failed", "user_mismatch";
 }

@@ -104,6 +104,9 @@ pub enum Change {
         /// What is wrong.
         cause: Misconfiguration,
     },
+    /// An admin revoked everything that was granted through a connector.
+    #[serde(rename = "connections.revoked")]
+    ConnectionsRevoked,
     /// A connector and everything granted through it are gone.
     #[serde(rename = "connector.deleted")]
     ConnectorDeleted,
@@ -190,6 +193,7 @@ impl Change {
             Self::ConnectorDisabled => "connector.disabled",
             Self::ConnectorEnabled => "connector.enabled",
             Self::ConnectorMisconfigured { .. } => "connector.misconfigured",
+            Self::ConnectionsRevoked => "connections.revoked",
             Self::ConnectorDeleted => "connector.deleted",
             Self::AppDeleted { .. } => "app.deleted",
             Self::BulkRead { .. } => "credential.bulk_read",

@@ -48,6 +48,10 @@ pub fn standing(
     connection: &Connection,
     wanted: Option<&ScopeList>,
 ) -> Standing {
+    // The background has not come to it yet (H-89); to every caller it is gone.
+    if connector.has_revoked(connection.connector_generation) {
+        return Standing::NotConnected;
+    }
     match connection.status {
         ConnectionStatus::Revoking { .. } | ConnectionStatus::Disconnected { .. } => {
             return Standing::NotConnected;
@@ -153,6 +157,8 @@ mod tests {
             allowed_apps: None,
             status: ConnectorStatus::Enabled,
             generation: 1,
+            client_generation: 1,
+            revoked: None,
             version: 1,
             created_at: AT,
             updated_at: AT,
@@ -262,6 +268,28 @@ mod tests {
             standing(&changed, &connection("a", "a"), None),
             Standing::ReconnectRequired(ReconnectReason::ConnectorChanged)
         );
+    }
+
+    #[test]
+    fn h89_what_was_granted_before_a_revocation_is_gone_whatever_its_status() {
+        let revoked = connector("a").revoking(AT);
+        let dead = ConnectionStatus::ReconnectRequired {
+            reason: ReconnectReason::GrantRevoked,
+            since: AT,
+        };
+        for status in [ConnectionStatus::Active, dead] {
+            let earlier = Connection {
+                status,
+                ..connection("a", "a")
+            };
+            assert_eq!(standing(&revoked, &earlier, None), Standing::NotConnected);
+        }
+        let since = Connection {
+            connector_generation: revoked.generation,
+            ..connection("a", "a")
+        };
+        assert_eq!(standing(&revoked, &since, None), Standing::Connected);
+        assert!(revoked.has_client_of(1) && revoked.has_client_of(2));
     }
 
     #[test]

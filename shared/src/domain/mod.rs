@@ -23,6 +23,7 @@ pub mod refresh_protocol;
 pub mod scopes;
 pub mod secret;
 pub mod session;
+pub mod shown;
 pub mod subject;
 pub mod time;
 pub mod token;

@@ -145,6 +145,14 @@ pub fn may_store(current: &Connection, leased: u64) -> bool {
     current.status.is_live() && current.generation == leased
 }
 
+/// Whether what is stored is known to be the last that the provider issued. After the connections
+/// were restored from a backup, only what was granted or refreshed since `restored_at` is: what was
+/// stored before may have been rotated, revoked or disconnected between backup and restore (H-90).
+pub fn is_proven(connection: &Connection, restored_at: Option<Timestamp>) -> bool {
+    let stored_at = connection.refreshed_at.max(Some(connection.connected_at));
+    restored_at.is_none_or(|restored_at| stored_at >= Some(restored_at))
+}
+
 /// The first instant at which a lease that was taken at or before `now` may be taken over.
 pub fn lease_end(now: Timestamp) -> Timestamp {
     now.after(LEASE + CLOCK_SKEW + Duration::from_millis(1))

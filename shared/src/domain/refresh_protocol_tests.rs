@@ -271,3 +271,24 @@ fn h75_what_the_provider_asks_for_is_waited_for_and_at_most_an_hour() {
     assert_eq!(judged(&leased(), &later(120), 0), until(120));
     assert_eq!(judged(&leased(), &later(999_999), 0), until(3600));
 }
+
+#[test]
+fn h90_what_was_stored_before_a_restore_is_proven_by_a_refresh_or_a_consent() {
+    let stored = |connected: i64, refreshed: Option<i64>| Connection {
+        connected_at: at(connected),
+        refreshed_at: refreshed.map(at),
+        ..leased()
+    };
+    let restored = Some(at(100));
+    for (connection, proven) in [
+        (stored(10, None), false),
+        (stored(10, Some(99)), false),
+        (stored(10, Some(100)), true),
+        (stored(100, None), true),
+        // Connected again after a refresh.
+        (stored(101, Some(20)), true),
+    ] {
+        assert_eq!(is_proven(&connection, restored), proven, "{connection:?}");
+        assert!(is_proven(&connection, None));
+    }
+}

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::crypto::hash::random_id;
 use crate::domain::app::App;
-use crate::domain::audit::{AuditId, Origin};
+use crate::domain::audit::{AuditEntry, AuditId, Origin};
 use crate::domain::connection::{Connection, ReconnectReason};
 use crate::domain::connector::Connector;
 use crate::domain::event::{Change, ConnectionRef, Event};
 use crate::domain::ids::{EventId, WorkspaceId};
 use crate::domain::time::Timestamp;
-use crate::ports::{DueTable, Entropy, EventSink, StoreError};
+use crate::ports::{Audit, DueTable, Entropy, EventSink, StoreError};
 
 /// How long an event may stand in the outbox before it counts as lost: longer than any
 /// function that published it right after writing it can still be running.
@@ -159,6 +159,15 @@ pub fn reconnect_required(reason: ReconnectReason) -> impl FnOnce(ConnectionRef)
 /// The id of an audit entry that goes with no event.
 pub fn audit_id(entropy: &dyn Entropy, now: Timestamp) -> AuditId {
     AuditId::new(now, &random_id(entropy))
+}
+
+/// Adds an entry that goes with no write. A table that does not take it refuses nobody less, and
+/// keeps nobody waiting: that is told, and what it was about goes on.
+pub async fn add_entry(audit: &dyn Audit, entry: &AuditEntry) {
+    if let Err(error) = audit.add_entry(entry).await {
+        let action = entry.action.as_str();
+        tracing::error!(action, audit.id = %entry.id, error = %error, "audit entry was not written");
+    }
 }
 
 fn event_id(entropy: &dyn Entropy) -> EventId {

@@ -83,7 +83,9 @@ impl Once {
             }
         };
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        if response.status().is_server_error() {
+        // An answer that asks for another try is not the last word on the request.
+        let again = response.headers().contains_key(header::RETRY_AFTER);
+        if response.status().is_server_error() || again {
             self.give_up(&run).await;
             return Ok(response);
         }

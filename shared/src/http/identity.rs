@@ -160,6 +160,16 @@ pub struct User {
     pub origin: Origin,
 }
 
+impl User {
+    /// Refuses a path that names another app than the one the user is signed in to.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn at(&self, app: &AppId) -> Result<(), Problem> {
+        own_app(&self.app, app)
+    }
+}
+
 impl<S> FromRequestParts<S> for User
 where
     IdentityRules: FromRef<S>,
@@ -301,6 +311,15 @@ impl Claims {
         self.get(&names.workspace)
             .and_then(|workspace| WorkspaceId::parse(workspace).ok())
             .ok_or_else(|| Problem::new(Code::Forbidden, "the token names no usable workspace"))
+    }
+}
+
+/// Another app than the caller's own reads like one that is not there (H-21).
+fn own_app(own: &AppId, named: &AppId) -> Result<(), Problem> {
+    if own == named {
+        Ok(())
+    } else {
+        Err(Problem::not_found())
     }
 }
 

@@ -136,6 +136,8 @@ codes! {
     SessionExpired = "session_expired", GONE, "The connect flow has expired";
     /// A store of ours does not answer.
     TemporarilyUnavailable = "temporarily_unavailable", SERVICE_UNAVAILABLE, "Try again shortly";
+    /// The user has as many accounts there as anybody may have.
+    TooManyAccounts = "too_many_accounts", CONFLICT, "Too many accounts";
     /// The app has as many live keys as it may have.
     TooManyKeys = "too_many_keys", CONFLICT, "Too many live keys";
     /// No proof of identity.
@@ -190,6 +192,14 @@ impl Problem {
         Self::field(
             "alias",
             "must be left out: the connector is set to one account for each user",
+        )
+    }
+
+    /// Nobody's JWT comes along where one has to.
+    pub fn on_behalf_of_required() -> Self {
+        Self::new(
+            Code::OnBehalfOfRequired,
+            "this acts for a user, whose JWT has to come along as On-Behalf-Of: Bearer",
         )
     }
 

@@ -13,6 +13,9 @@ use crate::domain::ids::{ApiKeyId, ConnectionId, WorkspaceId};
 
 /// The largest request body.
 pub const MAX_BODY: usize = 64 * 1024;
+/// The longest query: what API Gateway lets through of a request's line and headers together
+/// (quotas of HTTP APIs).
+pub const MAX_QUERY: usize = 10_240;
 
 /// A JSON body. Unknown members are refused by the types, so that a misspelt field is an error
 /// and not a default.
@@ -71,7 +74,7 @@ impl Query {
             if params.iter().any(|(known, _)| *known == name) {
                 return Err(Problem::new(
                     Code::InvalidRequest,
-                    "a query parameter may be given once",
+                    "a parameter may be given once",
                 ));
             }
             params.push((name.into_owned(), value.into_owned()));
@@ -110,7 +113,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::parse(parts.uri.query().unwrap_or_default())
+        let query = parts.uri.query().unwrap_or_default();
+        if query.len() > MAX_QUERY {
+            let detail = format!("a query has at most {MAX_QUERY} bytes");
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Self::parse(query)
     }
 }
 

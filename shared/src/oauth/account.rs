@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::json::{self, text_at};
 use crate::domain::provider::Identity;
 use crate::domain::secret::Secret;
+use crate::domain::shown::shown;
 use crate::domain::token::Account;
 
 /// The longest id or label that is kept, in characters.
@@ -23,7 +24,7 @@ pub fn read(identity: &Identity, body: &Value) -> Option<Account> {
         .label
         .as_deref()
         .and_then(|pointer| text_at(body, pointer))
-        .map(displayable)
+        .map(|label| shown(&label, MAX_LENGTH))
         .filter(|label| !label.is_empty());
     Some(Account { id, label })
 }
@@ -35,14 +36,6 @@ pub(super) fn read_refreshed(identity: &Identity, id_token: &Secret) -> Option<A
     let payload = id_token.expose().split('.').nth(1)?;
     let claims = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
     read(identity, &json::parse(&claims)?)
-}
-
-/// A label as far as it can be shown: a provider's text is anybody's text (H-09).
-fn displayable(text: String) -> String {
-    // Overrides of the writing direction can make a name read as another.
-    let overrides = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = text.chars().filter(|c| !c.is_control() && !overrides(*c));
-    shown.take(MAX_LENGTH).collect()
 }
 
 #[cfg(test)]

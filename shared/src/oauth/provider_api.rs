@@ -180,7 +180,7 @@ impl HttpProviderApi {
         first: &Result<TokenAnswer, TokenFailure>,
         begun: Duration,
     ) -> Option<(ClientCredentials, Duration)> {
-        let previous = client.previous_secret.as_ref()?;
+        let client = with_previous_secret(client)?;
         if !matches!(first, Err(TokenFailure::ClientRefused)) {
             return None;
         }
@@ -193,11 +193,6 @@ impl HttpProviderApi {
             provider.id = %provider.id,
             "the client secret was refused; the previous one is tried"
         );
-        let client = ClientCredentials {
-            client_id: client.client_id.clone(),
-            client_secret: previous.clone(),
-            previous_secret: None,
-        };
         Some((client, left))
     }
 
@@ -315,6 +310,18 @@ impl HttpProviderApi {
     }
 }
 
+/// The same client with the secret that is being replaced, where there is one.
+fn with_previous_secret(client: &ClientCredentials) -> Option<ClientCredentials> {
+    client
+        .previous_secret
+        .as_ref()
+        .map(|previous| ClientCredentials {
+            client_id: client.client_id.clone(),
+            client_secret: previous.clone(),
+            previous_secret: None,
+        })
+}
+
 fn by_previous(answer: TokenAnswer) -> TokenAnswer {
     TokenAnswer {
         by_previous_secret: true,
@@ -370,7 +377,7 @@ impl TokenEndpoint<'_> {
     }
 }
 
-/// One revocation: at most two tokens are named, each once.
+/// One revocation: at most two tokens are named, each once to the client's secret that is accepted.
 struct RevocationCall<'a> {
     api: &'a HttpProviderApi,
     provider: &'a Provider,
@@ -420,32 +427,43 @@ impl RevocationCall<'_> {
     }
 
     async fn send(&self, token: &Secret, kind: RevokedToken) -> Verdict {
+        let profile = &self.provider.token;
+        let mut answer = self.ask(self.client, token, kind).await;
+        if let Ok(response) = &answer
+            && revoke::refuses_client(response, self.revocation, profile)
+            && let Some(previous) = with_previous_secret(self.client)
+        {
+            answer = self.ask(&previous, token, kind).await;
+        }
+        answer.map_or_else(
+            |verdict| verdict,
+            |response| revoke::verdict(&response, self.revocation, profile, self.api.clock.now()),
+        )
+    }
+
+    /// One request, or the verdict where it has no answer.
+    async fn ask(
+        &self,
+        client: &ClientCredentials,
+        token: &Secret,
+        kind: RevokedToken,
+    ) -> Result<Response<Vec<u8>>, Verdict> {
         let auth = revoke::auth(self.revocation);
-        let Ok(proof) = self.api.prove(auth, self.provider, self.client) else {
-            return Verdict::Refused;
-        };
+        let proof = self.api.prove(auth, self.provider, client);
+        let proof = proof.map_err(|_| Verdict::Refused)?;
         let named = Named {
             token,
             kind,
             captured: self.captured,
         };
-        let request = revoke::request(self.provider, self.revocation, self.client, &proof, &named);
-        let Ok(request) = request else {
-            return Verdict::Refused;
-        };
-        match self.api.http.send(request, OTHER_TIMEOUT).await {
-            Ok(response) => revoke::verdict(
-                &response,
-                self.revocation,
-                &self.provider.token,
-                self.api.clock.now(),
-            ),
-            // Naming a token twice is harmless, so it does not matter whether it arrived.
-            Err(error) => {
-                log_no_answer(self.provider, "revocation", &error);
-                Verdict::TryLater { after: None }
-            }
-        }
+        let request = revoke::request(self.provider, self.revocation, client, &proof, &named);
+        let request = request.map_err(|_| Verdict::Refused)?;
+        let sent = self.api.http.send(request, OTHER_TIMEOUT).await;
+        // Naming a token twice is harmless, so it does not matter whether it arrived.
+        sent.map_err(|error| {
+            log_no_answer(self.provider, "revocation", &error);
+            Verdict::TryLater { after: None }
+        })
     }
 }
 

@@ -222,5 +222,24 @@ pub(super) fn verdict(
     }
 }
 
+/// Whether an answer refuses the client's secret, so that nobody has looked at the token.
+pub(super) fn refuses_client(
+    response: &Response<Vec<u8>>,
+    revocation: &Revocation,
+    profile: &TokenEndpointProfile,
+) -> bool {
+    // Where the token itself authorizes the request, it is the token that is refused.
+    let sends_secret =
+        revocation.auth != RevocationAuth::None && revocation.send != TokenCarrier::Bearer;
+    let status = response.status();
+    let body = json::parse(response.body());
+    let class = body.and_then(|body| error_class(&body, profile));
+    sends_secret
+        && !status.is_server_error()
+        && class.map_or(status == StatusCode::UNAUTHORIZED, |class| {
+            class == ErrorClass::ClientRefused
+        })
+}
+
 #[cfg(test)]
 mod tests;

@@ -40,13 +40,15 @@ pub struct DueWork {
     pub id: String,
 }
 
-/// What is being deleted in the background.
+/// What is being deleted or ended in the background.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doomed {
     /// A connector, and what was granted through it.
     Connector(ConnectorId),
     /// An app, and what its users had granted.
     App(AppId),
+    /// What was granted through a connector before an admin revoked it. The connector stays.
+    Revoked(ConnectorId),
 }
 
 /// The work that is due, by kind, in shards of a table of its own.
@@ -114,6 +116,8 @@ pub trait DueTable: Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<(DueWork, WorkspaceId, Doomed)>, StoreError>;
+    /// Removes work of which nothing is left to do. Idempotent.
+    async fn remove_deletion(&self, work: &DueWork) -> Result<(), StoreError>;
 
     /// Adds an event of a change that is no transaction. Idempotent, and given up soon: tokens
     /// wait to be stored.

@@ -95,6 +95,16 @@ pub trait Registry: Send + Sync {
         due_at: Timestamp,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError>;
+    /// Replaces a connector by one whose connections are revoked (see
+    /// [`Connector::revoking`]) and adds the work to be done and the event, in one transaction;
+    /// `false` as in [`Registry::replace_connector`].
+    async fn revoke_connections(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        due_at: Timestamp,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
     /// Removes a connector that is being deleted and its due work, and adds the event, in one
     /// transaction. `false` when it was gone before or is not being deleted; the work is removed
     /// then too.

@@ -30,6 +30,12 @@ impl RefreshEngine {
         let kept = standing
             .as_ref()
             .filter(|connection| !connection.status.is_gone());
+        if let Some(kept) = kept
+            && self.is_revoked(kept).await?
+        {
+            // The background is about to end it, and to revoke its grant (H-89).
+            return Ok(Offer::Yields);
+        }
         let other = kept.filter(|kept| {
             let both = kept.account.as_ref().zip(grant.account.as_ref());
             both.is_some_and(|(old, new)| old.contradicts(new))
@@ -67,6 +73,15 @@ impl RefreshEngine {
                 self.revoke_grant(grant).await
             }
         }
+    }
+
+    async fn is_revoked(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let key = &connection.key;
+        let connector = self.registry.connector(&key.workspace, &key.connector);
+        let generation = connection.connector_generation;
+        Ok(connector
+            .await?
+            .is_some_and(|connector| connector.has_revoked(generation)))
     }
 
     /// The connection as it is to be stored: above whatever stands there, so that a refresh under

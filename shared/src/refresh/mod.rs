@@ -24,6 +24,8 @@ use crate::crypto::vault::Vault;
 use crate::domain::address::AddressRules;
 use crate::domain::connection::{ConnectionKey, LEASE};
 use crate::domain::ids::AttemptId;
+use crate::domain::refresh_protocol::is_proven;
+use crate::domain::time::Timestamp;
 use crate::events::Publisher;
 use crate::ports::{
     Clock, Connections, ConnectorHealth, DueTable, Entropy, JobQueue, LeaseAnswer, ProviderApi,
@@ -67,6 +69,8 @@ pub struct RefreshEngine {
     pub address_rules: AddressRules,
     /// How many providers one worker of the sweep asks at a time.
     pub concurrency: usize,
+    /// When the connections were last restored from a backup, if they ever were.
+    pub restored_at: Option<Timestamp>,
 }
 
 impl RefreshEngine {
@@ -75,9 +79,14 @@ impl RefreshEngine {
         self.check_clock()?;
         let now = self.clock.now();
         let attempt = AttemptId::parse(random_id(&*self.entropy)).expect("base64url is an id");
-        self.connections
-            .acquire_lease(key, &attempt, now, now.after(LEASE))
-            .await
+        let until = now.after(LEASE);
+        let taken = self.connections.acquire_lease(key, &attempt, now, until);
+        let mut taken = taken.await?;
+        if let LeaseAnswer::Granted(lease) = &mut taken {
+            // The token may have been rotated since the backup, and its successor is lost.
+            lease.connection.outcome_lost |= !is_proven(&lease.connection, self.restored_at);
+        }
+        Ok(taken)
     }
 
     /// What is a lease on a clock that others do not share?

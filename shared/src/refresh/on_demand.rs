@@ -9,6 +9,7 @@ use crate::crypto::hash::random_fraction;
 use crate::domain::connection::{Connection, ConnectionKey, ConnectionStatus, ReconnectReason};
 use crate::domain::connector::Connector;
 use crate::domain::refresh_policy::can_refresh;
+use crate::domain::refresh_protocol::is_proven;
 use crate::domain::token::TokenSet;
 use crate::ports::LeaseAnswer;
 
@@ -60,7 +61,7 @@ impl RefreshEngine {
         connection: Connection,
         min_ttl: Duration,
     ) -> Result<FreshTokens, NotFresh> {
-        if connection.validity.covers(min_ttl, self.clock.now()) {
+        if self.is_good(&connection, min_ttl) {
             return self.open(connection, false).await;
         }
         let (now, begin_by) = (self.clock.now(), self.clock.monotonic() + START_WINDOW);
@@ -76,7 +77,7 @@ impl RefreshEngine {
         };
         match self.take_lease(&connection.key).await {
             Ok(LeaseAnswer::Granted(lease)) => {
-                if lease.connection.validity.covers(min_ttl, now) {
+                if self.is_good(&lease.connection, min_ttl) {
                     // Refreshed between our read and our lease.
                     if let Err(error) = self.connections.release_lease(&lease).await {
                         tracing::warn!(error = %error, "lease was not released");
@@ -111,7 +112,7 @@ impl RefreshEngine {
             if !current.status.is_live() {
                 return Err(not_live(&current));
             }
-            if current.validity.covers(min_ttl, now) {
+            if self.is_good(&current, min_ttl) {
                 return self.open(current, false).await;
             }
             if let Some(at) = current.next_attempt_at.filter(|at| *at > now) {
@@ -134,6 +135,15 @@ impl RefreshEngine {
                 }
             };
         }
+    }
+
+    /// Whether the access token may be handed out as it is. One that was stored before a restore is
+    /// refreshed first, because whoever it belongs to may have disconnected since the backup
+    /// (H-90); where nothing can be refreshed it is what there is.
+    fn is_good(&self, connection: &Connection, min_ttl: Duration) -> bool {
+        let now = self.clock.now();
+        let proven = is_proven(connection, self.restored_at) || !can_refresh(connection, now);
+        proven && connection.validity.covers(min_ttl, now)
     }
 
     async fn finish(&self, outcome: Outcome) -> Result<FreshTokens, NotFresh> {

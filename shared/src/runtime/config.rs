@@ -8,6 +8,7 @@ use crate::domain::address::AddressRules;
 use crate::domain::plan::PlanGate;
 use crate::domain::provider_hosts::ProviderHosts;
 use crate::domain::rate::Caps;
+use crate::domain::time::Timestamp;
 use crate::http::identity::{ClaimNames, IdentityRules};
 use crate::storage::Tables;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub bulk_connections: u32,
     /// `GRANTRY_AUDIT_RETENTION_DAYS`: how long audit entries are kept.
     pub audit_retention: Duration,
+    /// `GRANTRY_RESTORED_AT`: when the connections were last restored from a backup; empty for never.
+    pub restored_at: Option<Timestamp>,
     /// `GRANTRY_LOCAL_HTTP`: `true` opens http and loopback, for the local stack.
     pub address_rules: AddressRules,
     /// `GRANTRY_PROVIDER_HOSTS`: the only hosts that providers may have; empty for any.
@@ -103,6 +106,11 @@ impl Config {
                 });
             }
         };
+        let restored_at = get("GRANTRY_RESTORED_AT").unwrap_or_default();
+        let restored_at = match restored_at.as_str() {
+            "" => None,
+            text => Some(instant("GRANTRY_RESTORED_AT", text)?),
+        };
         let hosts = get("GRANTRY_PROVIDER_HOSTS").unwrap_or_default();
         let provider_hosts = ProviderHosts::parse(&hosts).map_err(|error| ConfigError {
             name: "GRANTRY_PROVIDER_HOSTS",
@@ -129,6 +137,7 @@ impl Config {
             },
             bulk_connections: number("GRANTRY_BULK_CONNECTIONS")?,
             audit_retention: days(number("GRANTRY_AUDIT_RETENTION_DAYS")?),
+            restored_at,
             address_rules,
             provider_hosts,
             identity: IdentityRules {
@@ -159,6 +168,13 @@ fn origin(name: &'static str, text: &str) -> Result<Url, ConfigError> {
         })
 }
 
+fn instant(name: &'static str, text: &str) -> Result<Timestamp, ConfigError> {
+    Timestamp::parse(text).ok_or_else(|| ConfigError {
+        name,
+        fault: format!("is {text:?}, must be an instant as RFC 3339 has it"),
+    })
+}
+
 fn days(count: u32) -> Duration {
     Duration::from_secs(24 * 3600) * count
 }
@@ -183,7 +199,7 @@ mod tests {
             "GRANTRY_PLANS" => "free, builder".into(),
             "GRANTRY_PLAN_REQUIRED" => "builder".into(),
             "GRANTRY_LOCAL_HTTP" => "false".into(),
-            "GRANTRY_PROVIDER_HOSTS" => String::new(),
+            "GRANTRY_PROVIDER_HOSTS" | "GRANTRY_RESTORED_AT" => String::new(),
             "GRANTRY_PUBLIC_URL" => "https://api.example/".into(),
             "GRANTRY_DUE_SHARDS" => "32".into(),
             "GRANTRY_REFRESH_CONCURRENCY" => "25".into(),
@@ -236,6 +252,21 @@ mod tests {
         assert_eq!(hosts("a.example, *.b.example"), Ok(named));
         let error = hosts("https://a.example").unwrap_err().to_string();
         assert!(error.contains("GRANTRY_PROVIDER_HOSTS"), "{error}");
+    }
+
+    #[test]
+    fn h90_a_restore_was_at_an_instant_or_never() {
+        let restored = |text: &'static str| {
+            let config = Config::read(|name| match name {
+                "GRANTRY_RESTORED_AT" => Some(text.into()),
+                name => complete(name),
+            });
+            config.map(|config| config.restored_at)
+        };
+        assert_eq!(restored(""), Ok(None));
+        let at = Timestamp::from_millis(1_795_366_800_000);
+        assert_eq!(restored("2026-11-22T17:00:00Z"), Ok(Some(at)));
+        assert!(restored("yesterday").is_err());
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl Wiring {
             publisher: self.publisher(store),
             address_rules: self.config.address_rules,
             concurrency: usize::try_from(self.config.refresh_concurrency).unwrap_or(usize::MAX),
+            restored_at: self.config.restored_at,
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | due | `REVOKE#<shard>` | `<due at>#<connection>.<digest>` | a grant to revoke, with its ciphertext | the revocation |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#<connector>` | a connector being deleted | the deletion |
 //! | due | `DELETE#<shard>` | `<due at>#<workspace>#APP#<app>` | an app being deleted | the deletion |
+//! | due | `DELETE#<shard>` | `<due at>#<workspace>#REVOKED#<connector>` | a connector whose connections are revoked | the last of them |
 //! | due | `EVENT#<shard>` | `<written at>#<event>` | an event not yet known to be published | publishing |
 //! | due | `HEALTH#<workspace>#<connector>` | `<minute>` | a tally of token requests | TTL, after an hour |
 //! | due | `HEALTH#<workspace>#<connector>` | `BREAKER` | a breaker, or when it closed | TTL, 30 days after its last move, an hour after it closed |
@@ -292,14 +293,17 @@ pub(crate) fn deletion_id(workspace: &WorkspaceId, what: &Doomed) -> String {
     match what {
         Doomed::Connector(connector) => format!("{workspace}#{connector}"),
         Doomed::App(app) => format!("{workspace}#APP#{app}"),
+        Doomed::Revoked(connector) => format!("{workspace}#REVOKED#{connector}"),
     }
 }
 
 /// Reads [`deletion_id`] back.
 pub(crate) fn parse_deletion_id(id: &str) -> Option<(WorkspaceId, Doomed)> {
     let (workspace, what) = id.split_once('#')?;
-    let what = match what.strip_prefix("APP#") {
-        Some(app) => Doomed::App(AppId::parse(app).ok()?),
+    let what = match what.split_once('#') {
+        Some(("APP", app)) => Doomed::App(AppId::parse(app).ok()?),
+        Some(("REVOKED", connector)) => Doomed::Revoked(ConnectorId::parse(connector).ok()?),
+        Some(_) => return None,
         None => Doomed::Connector(ConnectorId::parse(what).ok()?),
     };
     Some((WorkspaceId::parse(workspace).ok()?, what))
@@ -404,6 +408,7 @@ pub(crate) mod attr {
         CALLBACK = "callback";
         CALLS = "calls";
         CAUSE = "cause";
+        CLIENT_GENERATION = "client_generation";
         CLIENT_ID = "client_id";
         CLOSED_AT = "closed_at";
         CODE = "code";
@@ -458,6 +463,8 @@ pub(crate) mod attr {
         PREVIOUS_SECRET_LAST_FOUR = "previous_secret_last_four";
         PREVIOUS_SECRET_SET_AT = "previous_secret_set_at";
         PROVIDER = "provider";
+        PROVIDER_ERROR = "provider_error";
+        PROVIDER_ERROR_DESCRIPTION = "provider_error_description";
         READERS = "readers";
         READS = "reads";
         REASON = "reason";
@@ -469,6 +476,8 @@ pub(crate) mod attr {
         RESPONSE_MODE = "response_mode";
         RETURN_URL = "return_url";
         RETURN_URLS = "return_urls";
+        REVOKED_AT = "revoked_at";
+        REVOKED_BEFORE = "revoked_before";
         SCOPES = "scopes";
         SCOPE_POLICY = "scope_policy";
         SEALED = "sealed";

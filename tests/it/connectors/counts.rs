@@ -11,13 +11,7 @@ use shared::domain::subject::Subject;
 use shared::ports::{Clock as _, ConnectAnswer, ConnectWrite};
 use testkit::fake_as::{Behaviour, Endpoint};
 
-use crate::world::{Answer, Call, World};
-
-async fn view(world: &World, connector: &str) -> Answer {
-    let path = format!("/v1/connectors/{connector}");
-    let view = world.send(Call::get(&path).admin_of("acme")).await;
-    view.expect_status(200)
-}
+use crate::world::{Call, World};
 
 async fn plan(world: &World, connector: &str, body: Value) -> Value {
     let path = format!("/v1/connectors/{connector}/scope-plan");
@@ -26,10 +20,8 @@ async fn plan(world: &World, connector: &str, body: Value) -> Value {
 }
 
 async fn change(world: &World, connector: &str, body: Value) -> Value {
-    let etag = view(world, connector).await.headers["etag"].clone();
-    let patch = Call::patch(&format!("/v1/connectors/{connector}"));
-    let patch = patch.admin_of("acme").header("if-match", &etag).json(&body);
-    world.send(patch).await.expect_status(200).body
+    let changed = world.change_connector(connector, &body).await;
+    changed.expect_status(200).body
 }
 
 fn counts(connected: u64, reconnect_required: u64, disconnecting: u64) -> Value {
@@ -48,7 +40,7 @@ async fn a_view_counts_connections_by_how_they_stand() {
     }
     let other = world.connector(&["read"]).await;
     world.connect("alice", &other).await;
-    let counted = async || view(&world, &connector).await.body["connections"].clone();
+    let counted = async || world.view_connector(&connector).await.body["connections"].clone();
     assert_eq!(counted().await, counts(3, 0, 0));
 
     // Proven dead.
@@ -147,7 +139,10 @@ async fn a_deletion_shows_how_many_connections_are_left() {
     for user in ["alice", "bob"] {
         world.connect(user, &connector).await;
     }
-    assert_eq!(view(&world, &connector).await.body["deletion"], Value::Null);
+    assert_eq!(
+        world.view_connector(&connector).await.body["deletion"],
+        Value::Null
+    );
     let busy = Behaviour::RetryAfter {
         status: 503,
         seconds: Some(60),
@@ -157,7 +152,7 @@ async fn a_deletion_shows_how_many_connections_are_left() {
     let path = format!("/v1/connectors/{connector}?confirm=Files");
     let delete = Call::delete(&path).admin_of("acme");
     world.send(delete).await.expect_status(202);
-    let left = async || view(&world, &connector).await.body["deletion"].clone();
+    let left = async || world.view_connector(&connector).await.body["deletion"].clone();
     let of = |remaining: u64| json!({"requested_at": asked_at, "remaining": remaining, "counted_all": true});
     assert_eq!(left().await, of(2));
     world.pass(61);
@@ -229,7 +224,7 @@ async fn beyond_ten_thousand_connections_a_count_says_that_it_is_not_all() {
     world.connect("alice", &connector).await;
     let like = world.stored("alice", &connector).await.unwrap();
     crowd(&world, &like, 9_999).await;
-    let counted = async || view(&world, &connector).await.body["connections"].clone();
+    let counted = async || world.view_connector(&connector).await.body["connections"].clone();
     assert_eq!(counted().await, counts(10_000, 0, 0));
     world.connect("zoe", &connector).await;
     let mut expected = counts(10_000, 0, 0);

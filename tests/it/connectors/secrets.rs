@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::ports::Clock as _;
 use testkit::fake_as::Client;
 
-use crate::world::{Answer, Call, World};
+use crate::world::World;
 
 const OLD: &str = "client-secret";
 const NEW: &str = "the-new-secret";
@@ -18,22 +18,12 @@ fn takes(world: &World, secrets: &[&str]) {
     world.provider.add_client(client);
 }
 
-async fn view(world: &World, connector: &str) -> Answer {
-    let path = format!("/v1/connectors/{connector}");
-    let view = world.send(Call::get(&path).admin_of("acme")).await;
-    view.expect_status(200)
-}
-
-async fn change(world: &World, connector: &str, body: Value) -> Answer {
-    let etag = view(world, connector).await.headers["etag"].clone();
-    let patch = Call::patch(&format!("/v1/connectors/{connector}"));
-    let patch = patch.admin_of("acme").header("if-match", &etag);
-    world.send(patch.json(&body)).await
-}
-
 async fn rotate(world: &World, connector: &str) {
     let body = json!({"client_secret": NEW, "keep_previous_secret": true});
-    change(world, connector, body).await.expect_status(200);
+    world
+        .change_connector(connector, &body)
+        .await
+        .expect_status(200);
 }
 
 /// The secrets of the token requests after the first `skipped`, and what each request shows of
@@ -91,7 +81,10 @@ async fn a_secret_that_was_dropped_or_replaced_is_not_tried_any_more() {
         let connector = world.connector(&["read"]).await;
         world.connect("alice", &connector).await;
         rotate(&world, &connector).await;
-        let changed = change(&world, &connector, body).await.expect_status(200);
+        let changed = world
+            .change_connector(&connector, &body)
+            .await
+            .expect_status(200);
         let live = changed.body["client_secrets"].as_array().unwrap();
         assert_eq!(live.len(), 1);
         assert_eq!(live[0]["role"], "current");
@@ -114,7 +107,7 @@ async fn a_view_tells_which_of_two_secrets_works_and_since_when() {
     world.pass(60);
     rotate(&world, &connector).await;
     let rotated_at = json!(world.clock.now());
-    let live = async || view(&world, &connector).await.body["client_secrets"].clone();
+    let live = async || world.view_connector(&connector).await.body["client_secrets"].clone();
     let current = json!({"role": "current", "set_at": rotated_at, "last_four": "cret"});
     let previous = json!({"role": "previous", "set_at": made_at, "last_four": "cret"});
     assert_eq!(live().await, json!([current, previous]));
@@ -133,7 +126,10 @@ async fn a_view_tells_which_of_two_secrets_works_and_since_when() {
     assert_eq!(live().await, json!([now_works, worked]));
     // What is known of a secret stays with it.
     let dropped = json!({"previous_secret": null});
-    change(&world, &connector, dropped).await.expect_status(200);
+    world
+        .change_connector(&connector, &dropped)
+        .await
+        .expect_status(200);
     assert_eq!(live().await, json!([now_works]));
 }
 
@@ -149,16 +145,22 @@ async fn h37_h38_a_new_client_or_endpoint_ends_the_previous_secret() {
         let mut kept = other.clone();
         kept["client_secret"] = json!("third-secret");
         kept["keep_previous_secret"] = json!(true);
-        let refused = change(&world, &connector, kept).await;
+        let refused = world.change_connector(&connector, &kept).await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], "keep_previous_secret");
 
         let mut alone = other;
         alone["client_secret"] = json!("third-secret");
-        let changed = change(&world, &connector, alone).await.expect_status(200);
+        let changed = world
+            .change_connector(&connector, &alone)
+            .await
+            .expect_status(200);
         assert_eq!(changed.body["client_secrets"].as_array().unwrap().len(), 1);
         let again = json!({"client_secret": NEW, "keep_previous_secret": true});
-        change(&world, &connector, again).await.expect_status(200);
+        world
+            .change_connector(&connector, &again)
+            .await
+            .expect_status(200);
     }
 }
 
@@ -177,7 +179,7 @@ async fn what_makes_no_sense_about_two_secrets_is_named_by_field() {
             "previous_secret",
         ),
     ] {
-        let refused = change(&world, &connector, body).await;
+        let refused = world.change_connector(&connector, &body).await;
         let refused = refused.expect_problem(400, "invalid_request");
         assert_eq!(refused.body["errors"][0]["field"], field);
     }

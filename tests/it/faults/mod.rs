@@ -10,6 +10,7 @@ mod bugs;
 mod crashes;
 mod detour;
 mod keys;
+mod outbox;
 mod stores;
 mod trouble;
 mod versions;

@@ -15,7 +15,7 @@ use testkit::dynamo_meter::Meter;
 
 use super::rows::{About, MakeCall, Named, ROWS, Thing};
 use crate::template::Template;
-use crate::world::{Answer, Call, World};
+use crate::world::{Answer, Call, RETURN, World};
 
 /// Whose the thing is that a call names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,10 @@ impl Scene {
             key: old_key,
             ..own.clone()
         };
+        // All that are begun from now on end on our page, as the routes of Base44's SDK need it.
+        let app = json!({"name": "Shop", "return_urls": [RETURN], "completion": "screen"});
+        let put = Call::put("/v1/apps/shop").admin_of("acme").json(&app);
+        world.send(put).await.expect_status(200);
         Self {
             blogs_key: key_id(&world, "acme", "blog").await,
             world,

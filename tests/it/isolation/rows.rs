@@ -66,6 +66,11 @@ fn backend(call: Call) -> Call {
     call.bearer("KEY")
 }
 
+/// A route of Base44's SDK.
+fn base44(app: &str, parts: &[&str]) -> String {
+    format!("/api/apps/{app}/{}", parts.join("/"))
+}
+
 fn at(parts: &[&str]) -> String {
     format!("/v1/{}", parts.join("/"))
 }
@@ -157,6 +162,17 @@ pub(super) const ROWS: &[(&str, About)] = &[
             &[Thing::Connector],
             |it| admin(Call::post(&at(&["connectors", &it.connector, "enable"]))),
             200,
+        ),
+    ),
+    (
+        "POST /v1/revocations",
+        About::Things(
+            &[Thing::Connector],
+            |it| {
+                let body = json!({"connector_id": it.connector, "confirm": "acme"});
+                admin(Call::post("/v1/revocations")).json(&body)
+            },
+            202,
         ),
     ),
     (
@@ -340,6 +356,63 @@ pub(super) const ROWS: &[(&str, About)] = &[
                     ("subject_token_type", kind),
                     ("audience", &it.connector),
                 ]))
+            },
+            200,
+        ),
+    ),
+    (
+        "POST /api/apps/{app_id}/app-user-auth/connectors/{connector_id}/initiate",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::App],
+            |it| {
+                let parts = ["app-user-auth/connectors", &it.connector, "initiate"];
+                Call::post(&base44(&it.app, &parts)).user("alice")
+            },
+            200,
+        ),
+    ),
+    (
+        "DELETE /api/apps/{app_id}/app-user-auth/connectors/{connector_id}",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection, Thing::App],
+            |it| {
+                let parts = ["app-user-auth/connectors", &it.connector];
+                Call::delete(&base44(&it.app, &parts)).user("alice")
+            },
+            200,
+        ),
+    ),
+    (
+        "GET /api/apps/{app_id}/app-user-auth/connectors/{connector_id}/token",
+        About::Things(
+            &[Thing::ConnectorOfApp, Thing::Connection, Thing::App],
+            |it| {
+                let parts = ["app-user-auth/connectors", &it.connector, "token"];
+                backend(Call::get(&base44(&it.app, &parts))).on_behalf_of("JWT")
+            },
+            200,
+        ),
+    ),
+    (
+        "GET /api/apps/{app_id}/external-auth/tokens/connectors/{connector_id}",
+        About::Things(
+            &[Thing::SharedConnector, Thing::App],
+            |it| {
+                let parts = ["external-auth/tokens/connectors", &it.shared];
+                backend(Call::get(&base44(&it.app, &parts)))
+            },
+            200,
+        ),
+    ),
+    (
+        "GET /api/apps/{app_id}/external-auth/tokens/{integration_type}",
+        About::Things(
+            &[Thing::App],
+            |it| {
+                backend(Call::get(&base44(
+                    &it.app,
+                    &["external-auth/tokens/custom"],
+                )))
             },
             200,
         ),

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::domain::audit::{Action, Actor, AuditEntry, AuditFilter, AuditId, Origin, Outcome};
+use shared::domain::audit::{
+    Action, Actor, AuditEntry, AuditFilter, AuditId, Origin, Outcome, ProviderSaid,
+};
 use shared::domain::connection::Readers;
 use shared::domain::ids::{ApiKeyId, AppId, UserId, WorkspaceId};
 use shared::domain::subject::Subject;
@@ -69,6 +71,7 @@ async fn an_entry_reads_back_as_written(store: &dyn AnyStore) {
             },
             outcome: Outcome::Refused,
             reason: Some("grant_revoked".into()),
+            provider_said: Some(ProviderSaid::new("é", (n > 1).then_some("so"))),
             connector: Some(connector_id("c1")),
             app: Some(app_id()),
             subject: Some(Subject::User(user.clone())),

@@ -125,6 +125,8 @@ pub(super) fn connector(id: &str) -> Connector {
         allowed_apps: Some(vec![app_id()]),
         status: ConnectorStatus::Enabled,
         generation: 1,
+        client_generation: 1,
+        revoked: None,
         version: 1,
         created_at: at(0),
         updated_at: at(1),

@@ -27,6 +27,7 @@ facts! {
     a_cursor_that_was_never_given_leads_nowhere
     of_50_edits_of_one_version_one_is_kept_and_told
     a_deletion_is_begun_by_one_of_50_and_finished_once
+    h89_a_revocation_is_begun_by_one_of_50_and_its_work_removed
     work_on_a_connector_that_is_not_being_deleted_is_dropped
     an_apps_deletion_takes_its_keys_and_lets_none_be_added
     an_apps_deletion_is_begun_by_one_of_50_and_finished_once
@@ -353,6 +354,42 @@ async fn a_deletion_is_begun_by_one_of_50_and_finished_once(store: &dyn AnyStore
     );
     assert!(deletions(store, 1000).await.is_empty());
     assert_eq!(unsent(store).await.len(), 2);
+}
+
+async fn h89_a_revocation_is_begun_by_one_of_50_and_its_work_removed(store: &dyn AnyStore) {
+    let made = event("made", at(0));
+    store.add_connector(&connector("c1"), &made).await.unwrap();
+    let revoked = connector("c1").revoking(at(5));
+    let won = winners(async |n| {
+        let told = event(&format!("revoked-{n}"), at(5));
+        store.revoke_connections(&revoked, 1, at(5), &told).await
+    });
+    assert_eq!(won.await, 1);
+    let found = store.connector(&workspace(), &revoked.id).await.unwrap();
+    assert_eq!(found, Some(revoked));
+    assert_eq!(unsent(store).await.len(), 2);
+
+    let mut due = Vec::new();
+    for shard in 0..store.shards() {
+        assert!(
+            store
+                .due_deletions(shard, at(4), 10)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        due.extend(store.due_deletions(shard, at(5), 10).await.unwrap());
+    }
+    let [(work, of, what)] = &due[..] else {
+        panic!("{due:?}");
+    };
+    let c1 = Doomed::Revoked(connector_id("c1"));
+    assert_eq!((of, what), (&workspace(), &c1));
+    for _ in 0..2 {
+        store.remove_deletion(work).await.unwrap();
+    }
+    let left = store.due_deletions(work.shard, at(1000), 10).await.unwrap();
+    assert!(left.is_empty());
 }
 
 async fn work_on_a_connector_that_is_not_being_deleted_is_dropped(store: &dyn AnyStore) {

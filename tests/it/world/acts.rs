@@ -102,6 +102,20 @@ impl World {
         self.send(create).await.expect_status(201).text("id")
     }
 
+    /// A connector of `acme` as its admins see it.
+    pub(crate) async fn view_connector(&self, connector: &str) -> Answer {
+        let path = format!("/v1/connectors/{connector}");
+        let view = self.send(Call::get(&path).admin_of("acme")).await;
+        view.expect_status(200)
+    }
+
+    /// Changes what an admin of `acme` has just seen.
+    pub(crate) async fn change_connector(&self, connector: &str, change: &Value) -> Answer {
+        let etag = &self.view_connector(connector).await.headers["etag"];
+        let patch = Call::patch(&format!("/v1/connectors/{connector}")).admin_of("acme");
+        self.send(patch.header("if-match", etag).json(change)).await
+    }
+
     /// Begins a flow of a user of `acme`'s `shop`. Answers the path of the connect URL.
     pub(crate) async fn begin(&self, user: &str, connector: &str) -> String {
         let body = json!({"connector_id": connector, "return_url": RETURN});

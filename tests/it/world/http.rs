@@ -121,10 +121,13 @@ impl Call {
         self.header("on-behalf-of", &format!("Bearer {jwt}"))
     }
 
-    /// The same call with a user's JWT wherever its body says `JWT`.
+    /// The same call with a user's JWT wherever its body says `JWT`, and where that rides along.
     pub(crate) fn with_jwt(mut self, jwt: &str) -> Self {
         self.body = self.body.map(|body| body.replace("JWT", jwt));
-        self
+        match self.headers.get("on-behalf-of") {
+            Some(rider) if rider == "Bearer JWT" => self.on_behalf_of(jwt),
+            _ => self,
+        }
     }
 
     /// The same call with an app's API key wherever it says `KEY`.

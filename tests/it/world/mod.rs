@@ -27,6 +27,7 @@ use shared::domain::address::AddressRules;
 use shared::domain::plan::PlanGate;
 use shared::domain::provider_hosts::ProviderHosts;
 use shared::domain::rate::{Caps, Meter};
+use shared::domain::time::Timestamp;
 use shared::events::Publisher;
 use shared::http::idempotency::Once;
 use shared::http::identity::{ClaimNames, IdentityRules};
@@ -110,6 +111,8 @@ pub(crate) struct Limits {
     pub(crate) bulk_connections: u32,
     /// The only hosts that providers may have.
     pub(crate) hosts: ProviderHosts,
+    /// When the connections were restored from a backup.
+    pub(crate) restored_at: Option<Timestamp>,
     /// Where the providers of the catalogue are played.
     pub(crate) peer: Option<String>,
 }
@@ -121,6 +124,7 @@ impl Default for Limits {
             caps: CAPS,
             bulk_connections: BULK,
             hosts: ProviderHosts::default(),
+            restored_at: None,
             peer: None,
         }
     }
@@ -170,9 +174,14 @@ impl World {
 
     /// A world with other limits.
     pub(crate) async fn limited(limits: Limits) -> Self {
+        Self::limited_on(MemoryStore::new(SHARDS), limits).await
+    }
+
+    /// The same over any store.
+    pub(crate) async fn limited_on<S: Store>(store: S, limits: Limits) -> Self {
         let clock = ManualClock::new();
         let products = Arc::new(clock.clone());
-        Self::build(MemoryStore::new(SHARDS), clock, products, limits).await
+        Self::build(store, clock, products, limits).await
     }
 
     /// A world beside a peer, at which every provider of the catalogue is.
@@ -254,6 +263,7 @@ impl World {
             publisher: publisher.clone(),
             address_rules,
             concurrency: CONCURRENCY,
+            restored_at: limits.restored_at,
         };
         let issuer = {
             let clock = clock.clone();
@@ -328,6 +338,7 @@ impl World {
             oauth_callback::router(oauth_callback::State {
                 registry: Arc::clone(&store) as _,
                 sessions: Arc::clone(&store) as _,
+                audit: Arc::clone(&store) as _,
                 keys: Arc::clone(&kms) as _,
                 clock: Arc::clone(&clock_port),
                 entropy: Arc::clone(&entropy) as _,
@@ -361,6 +372,7 @@ impl World {
                     audit: Arc::clone(&store) as _,
                     clock: Arc::clone(&clock_port),
                     identity: identity(),
+                    address_rules,
                 },
                 on_behalf_of.clone(),
             ),

@@ -199,6 +199,7 @@ pass_on! {
     remove_revocation(work: &DueWork) -> ();
     due_deletions(shard: u32, now: Timestamp, limit: u32)
         -> Vec<(DueWork, WorkspaceId, Doomed)>;
+    remove_deletion(work: &DueWork) -> ();
     add_event(event: &Event) -> ();
     unsent_events(shard: u32, before: Timestamp, limit: u32) -> Vec<(DueWork, Event)>;
     remove_event(event: &Event) -> ();
@@ -241,6 +242,9 @@ pass_on! {
         connector: &Connector, expected_version: u64, due_at: Timestamp, entry: &AuditEntry
     )
         -> bool;
+    revoke_connections(
+        connector: &Connector, expected_version: u64, due_at: Timestamp, event: &Event
+    ) -> bool;
     finish_connector_deletion(
         workspace: &WorkspaceId, connector: &ConnectorId, work: &DueWork, event: &Event
     ) -> bool;

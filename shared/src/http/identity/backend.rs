@@ -3,7 +3,7 @@
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use super::{note_workspace, origin, unauthenticated};
+use super::{note_workspace, origin, own_app, unauthenticated};
 use crate::crypto::hash::hash;
 use crate::domain::app::{ApiKey, KeyScope, PresentedApiKey};
 use crate::domain::audit::{Actor, Origin};
@@ -80,6 +80,14 @@ impl AppBackend {
         })
     }
 
+    /// Refuses a path that names another app than the key's.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn at(&self, app: &AppId) -> Result<(), Problem> {
+        own_app(&self.app, app)
+    }
+
     /// The user whom a request is about: the one whose JWT rides along, or else whom it names;
     /// `None` where it does neither.
     ///
@@ -93,10 +101,7 @@ impl AppBackend {
     ) -> Result<Option<UserId>, Problem> {
         let Some(rider) = rider else {
             if self.on_behalf_of_only {
-                return Err(Problem::new(
-                    Code::OnBehalfOfRequired,
-                    "this key acts for a user whose JWT comes along as On-Behalf-Of: Bearer",
-                ));
+                return Err(Problem::on_behalf_of_required());
             }
             return Ok(named.cloned());
         };

@@ -132,6 +132,10 @@ impl DueTable for DynamoStore {
         }))
     }
 
+    async fn remove_deletion(&self, work: &DueWork) -> Result<(), StoreError> {
+        self.remove_work(DueKind::Deletion, work).await
+    }
+
     async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
         let row = write_event(&event_work(event, self.shards), event)?;
         let limits = TimeoutConfig::builder().operation_timeout(EVENT_LIMIT);

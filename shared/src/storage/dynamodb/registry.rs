@@ -283,6 +283,29 @@ impl Registry for DynamoStore {
         Ok(begun.is_done())
     }
 
+    async fn revoke_connections(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        due_at: Timestamp,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let what = Doomed::Revoked(connector.id.clone());
+        let work = deletion_work(&connector.workspace, &what, due_at, self.shards);
+        let begun = self
+            .transaction()
+            .put(
+                &self.tables.registry,
+                write_connector(connector),
+                is_version(expected_version),
+            )?
+            .put(&self.tables.due, write_deletion(&work), Expression::new())?
+            .tell(event)?
+            .commit()
+            .await?;
+        Ok(begun.is_done())
+    }
+
     async fn finish_connector_deletion(
         &self,
         workspace: &WorkspaceId,

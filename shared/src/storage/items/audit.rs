@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::super::schema::{self, GSI_PK, GSI_SK, SK, TTL, attr};
 use super::{Reader, Row, Writer, value};
-use crate::domain::audit::{Action, Actor, AuditEntry, AuditId, Origin, Outcome};
+use crate::domain::audit::{Action, Actor, AuditEntry, AuditId, Origin, Outcome, ProviderSaid};
 use crate::domain::ids::{ApiKeyId, UserId, WorkspaceId};
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
@@ -19,6 +19,7 @@ pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> R
     let actor = &entry.origin.actor;
     let user = entry.subject.as_ref().and_then(Subject::user);
     let is_shared = entry.subject == Some(Subject::App);
+    let said = entry.provider_said.as_ref();
     let text = |text: &str| value::text(text);
     let item = Writer::new(schema::audit(&entry.workspace, &entry.id))
         .with(attr::WORKSPACE, text(entry.workspace.as_str()))
@@ -32,6 +33,14 @@ pub(in super::super) fn write_entry(entry: &AuditEntry, kept_for: Duration) -> R
         .with(attr::ACTION, text(entry.action.as_str()))
         .with(attr::OUTCOME, text(entry.outcome.as_str()))
         .with_some(attr::REASON, entry.reason.as_deref().map(text))
+        .with_some(
+            attr::PROVIDER_ERROR,
+            said.map(|said| text(said.error.as_str())),
+        )
+        .with_some(
+            attr::PROVIDER_ERROR_DESCRIPTION,
+            said.and_then(|said| said.description.as_deref()).map(text),
+        )
         .with_some(
             attr::CONNECTOR,
             entry.connector.as_ref().map(|id| text(id.as_str())),
@@ -93,11 +102,24 @@ pub(in super::super) fn read_entry(row: &Row) -> Result<Option<AuditEntry>, Stor
         action,
         outcome: item.word::<Outcome>(attr::OUTCOME)?,
         reason: item.maybe_text(attr::REASON)?.map(str::to_owned),
+        provider_said: read_said(&item)?,
         connector: item.maybe_id(attr::CONNECTOR)?,
         app: item.maybe_id(attr::APP)?,
         subject: read_subject(&item)?,
         connection: item.maybe_id(attr::CONNECTION)?,
         key: item.maybe_id(attr::API_KEY)?,
+    }))
+}
+
+fn read_said(item: &Reader<'_>) -> Result<Option<ProviderSaid>, StoreError> {
+    let Some(error) = item.maybe_text(attr::PROVIDER_ERROR)? else {
+        return Ok(None);
+    };
+    Ok(Some(ProviderSaid {
+        error: error.to_owned(),
+        description: item
+            .maybe_text(attr::PROVIDER_ERROR_DESCRIPTION)?
+            .map(str::to_owned),
     }))
 }
 

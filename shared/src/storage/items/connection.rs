@@ -117,7 +117,9 @@ fn life_of(status: &ConnectionStatus) -> &'static str {
 /// Reads an entry of the index.
 pub(in super::super) fn read_listed(row: &Row) -> Result<Listed, StoreError> {
     let item = Reader::new(row, "index entry");
+    let key = schema::parse_connection(item.text(PK)?, item.text(SK)?);
     Ok(Listed {
+        key: key.ok_or_else(|| item.corrupt())?,
         life: match item.maybe_text(attr::LIFE)? {
             // An older version wrote none.
             Some(life::LIVE) | None => Life::Live,

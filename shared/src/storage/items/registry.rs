@@ -7,7 +7,7 @@ use super::super::schema::{self, Key, attr, status};
 use super::{Reader, Row, Writer, value};
 use crate::domain::app::{AccountChange, ApiKey, App, AppStatus, Completion, KeyScope};
 use crate::domain::connector::{
-    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, ScopePolicy,
+    Accounts, ClientSecret, Connector, ConnectorKind, ConnectorStatus, Revoked, ScopePolicy,
 };
 use crate::domain::ids::AppId;
 use crate::ports::StoreError;
@@ -139,6 +139,18 @@ pub(in super::super) fn write_connector(connector: &Connector) -> Row {
         .with(attr::STATUS, value::text(status))
         .with_some(attr::SINCE, since.map(value::time))
         .with(attr::GENERATION, value::number(connector.generation))
+        .with(
+            attr::CLIENT_GENERATION,
+            value::number(connector.client_generation),
+        )
+        .with_some(
+            attr::REVOKED_AT,
+            connector.revoked.map(|last| value::time(last.at)),
+        )
+        .with_some(
+            attr::REVOKED_BEFORE,
+            connector.revoked.map(|last| value::number(last.before)),
+        )
         .with(attr::VERSION, value::number(connector.version))
         .with(attr::CREATED_AT, value::time(connector.created_at))
         .with(attr::UPDATED_AT, value::time(connector.updated_at))
@@ -152,6 +164,14 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
         apps.collect::<Result<Vec<_>, _>>()
             .map_err(|_| item.corrupt())
     });
+    let generation = item.number(attr::GENERATION)?;
+    let revoked = match item.maybe_time(attr::REVOKED_AT)? {
+        None => None,
+        Some(at) => Some(Revoked {
+            at,
+            before: item.number(attr::REVOKED_BEFORE)?,
+        }),
+    };
     Ok(Connector {
         workspace: item.id(attr::WORKSPACE)?,
         id: item.id(attr::CONNECTOR)?,
@@ -177,7 +197,12 @@ pub(in super::super) fn read_connector(row: &Row) -> Result<Connector, StoreErro
             },
             _ => return Err(item.corrupt()),
         },
-        generation: item.number(attr::GENERATION)?,
+        generation,
+        // Until connections could be revoked, each generation was another client's.
+        client_generation: item
+            .maybe_number(attr::CLIENT_GENERATION)?
+            .unwrap_or(generation),
+        revoked,
         version: item.number(attr::VERSION)?,
         created_at: item.time(attr::CREATED_AT)?,
         updated_at: item.time(attr::UPDATED_AT)?,

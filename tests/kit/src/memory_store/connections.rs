@@ -377,6 +377,7 @@ impl Kept {
 
     fn as_listed(&self) -> Listed {
         Listed {
+            key: self.connection.key.clone(),
             life: match self.connection.status {
                 ConnectionStatus::Active | ConnectionStatus::Suspect { .. } => Life::Live,
                 ConnectionStatus::ReconnectRequired { .. } => Life::Dead,

@@ -135,6 +135,11 @@ impl DueTable for MemoryStore {
         Ok(due.collect())
     }
 
+    async fn remove_deletion(&self, work: &DueWork) -> Result<(), StoreError> {
+        self.state().deletions.remove(work);
+        Ok(())
+    }
+
     async fn add_event(&self, event: &Event) -> Result<(), StoreError> {
         self.state().put_event(event);
         Ok(())

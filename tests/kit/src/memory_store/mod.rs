@@ -83,6 +83,10 @@ struct Held {
     until: Timestamp,
 }
 
+/// The connections as they stood at an instant.
+#[derive(Debug)]
+pub struct Backup(BTreeMap<ConnectionKey, Kept>);
+
 impl MemoryStore {
     /// Nothing stored, due work in `shards` shards.
     pub fn new(shards: u32) -> Self {
@@ -90,6 +94,16 @@ impl MemoryStore {
             state: Mutex::default(),
             shards: shards.max(1),
         }
+    }
+
+    /// What a backup of the connections holds now.
+    pub fn back_up(&self) -> Backup {
+        Backup(self.state().connections.clone())
+    }
+
+    /// Puts a backup in the place of all connections. What else is stored stays.
+    pub fn restore(&self, backup: Backup) {
+        self.state().connections = backup.0;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -274,6 +288,27 @@ impl Registry for MemoryStore {
             let what = (connector.workspace.clone(), what);
             state.deletions.insert(work, what);
             state.note(entry);
+        }
+        Ok(as_expected)
+    }
+
+    async fn revoke_connections(
+        &self,
+        connector: &Connector,
+        expected_version: u64,
+        due_at: Timestamp,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let id = format!("{} revoked {}", connector.workspace, connector.id);
+        let work = self.work(id, due_at);
+        let mut state = self.state();
+        let as_expected = state.has_version(connector, expected_version);
+        if as_expected {
+            state.put_connector(connector);
+            let what = Doomed::Revoked(connector.id.clone());
+            let what = (connector.workspace.clone(), what);
+            state.deletions.insert(work, what);
+            state.put_event(event);
         }
         Ok(as_expected)
     }

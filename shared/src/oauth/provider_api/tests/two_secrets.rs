@@ -67,6 +67,33 @@ async fn whatever_else_is_answered_is_asked_once() {
     }
 }
 
+#[tokio::test]
+async fn a_revocation_is_asked_for_with_the_previous_secret_where_the_current_one_is_refused() {
+    let revoke = async |replies: Vec<Reply>| {
+        let (server, provider) = serving(replies).await;
+        let tokens = TokenSet {
+            access_token: Secret::new("at0"),
+            refresh_token: Some(Secret::new("rt0")),
+            connection_config: BTreeMap::new(),
+        };
+        let answer = api().revoke(&provider, &rotating(), &tokens).await;
+        (answer, secrets(&server))
+    };
+    let gone = || Reply::status(200, "", "");
+    for refusal in [refused(), Reply::status(401, "", "")] {
+        let (answer, sent) = revoke(vec![refusal, gone()]).await;
+        assert_eq!(answer, RevocationAnswer::Revoked);
+        assert_eq!(sent, some(&["s3cret+&", "the-old-one"]));
+    }
+    let later = RevocationAnswer::TryLater { after: None };
+    let (answer, sent) = revoke(vec![refused(), refused()]).await;
+    assert_eq!((answer, sent.len()), (later, 2));
+    for other in [gone(), Reply::status(503, "", "")] {
+        let (_, sent) = revoke(vec![other, gone()]).await;
+        assert_eq!(sent, some(&["s3cret+&"]));
+    }
+}
+
 /// The second answer is what counts: it is the one that was authenticated.
 #[tokio::test]
 async fn what_the_previous_secret_is_answered_is_the_outcome() {

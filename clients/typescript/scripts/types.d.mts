@@ -1,0 +1,1 @@
+export function types(document: unknown): Promise<string>;
