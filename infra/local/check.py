@@ -34,6 +34,9 @@ OPEN_ROUTES = {
     "DELETE /v1/users/{user_id}",
     "GET /v1/users/{user_id}/connections",
     "DELETE /v1/users/{user_id}/connections/{connector_id}",
+    "GET /api/apps/{app_id}/app-user-auth/connectors/{connector_id}/token",
+    "GET /api/apps/{app_id}/external-auth/tokens/{integration_type}",
+    "GET /api/apps/{app_id}/external-auth/tokens/connectors/{connector_id}",
 }
 # Days a table's backups reach back. Keys must be gone from theirs soon after they are erased.
 RECOVERY_DAYS = {"KeysTable": 7}
