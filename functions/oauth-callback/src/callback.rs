@@ -23,6 +23,7 @@ use shared::http::page::{
 };
 use shared::http::problem::Problem;
 use shared::http::request::{Query, RequestFacts};
+use shared::oauth::signed_callback;
 use shared::ports::SessionField;
 
 use crate::State;
@@ -135,8 +136,12 @@ pub(crate) async fn climb(
     let code = params
         .get(&session.callback.code_param)
         .filter(|code| (1..=MAX_CODE).contains(&code.len()));
-    let code = Secret::new(code.ok_or(NOT_OURS)?);
-    let Some(kept) = kept(&session.callback, &params) else {
+    let code = code.ok_or(NOT_OURS)?;
+    let code = match &session.callback.hmac_param {
+        None => Some(Secret::new(code)),
+        Some(hmac) => signed_callback::unproven(params.iter(), hmac, code),
+    };
+    let Some((code, kept)) = code.zip(kept(&session.callback, &params)) else {
         tracing::warn!(session.id = %session.id, connector.id = %session.connector, "callback_incomplete");
         over.write(state, Ending::ProviderRefused, None).await?;
         return Ok(over.depart(state, Ending::ProviderRefused));

@@ -17,6 +17,7 @@ use shared::domain::subject::Subject;
 use shared::domain::token::TokenFailure;
 use shared::events::add_entry;
 use shared::http::problem::{Code, Problem};
+use shared::oauth::signed_callback;
 use shared::ports::{CodeGrant, KmsError, SessionField, StoreError};
 
 use crate::State;
@@ -155,7 +156,7 @@ async fn attempt(
     }
     let redemption = prepare(state, session).await?;
     refuse_too_many(state, session).await?;
-    let grant = open_grant(state, session, returned, &redemption.connector).await?;
+    let grant = open_grant(state, session, returned, &redemption).await?;
     let keys = identify::keys(state, &redemption, returned).await?;
 
     // The code is spent from here on: of any number of equal calls one gets past, and a
@@ -249,17 +250,22 @@ pub(crate) async fn connector(
 }
 
 /// Opens code and verifier. Before the code is spent, so that KMS being away costs nothing but
-/// another call (C14).
+/// another call (C14), and that a code in a callback which nobody signed is never sent.
 async fn open_grant(
     state: &State,
     session: &AuthorizationSession,
     returned: &Returned,
-    connector: &Connector,
-) -> Result<CodeGrant, KmsError> {
-    let code = state
+    redemption: &Redemption,
+) -> Result<CodeGrant, Failed> {
+    let opened = state
         .keys
         .open_for_session(&session.id, SessionField::Code, &returned.code)
         .await?;
+    let client = &redemption.client.credentials;
+    let code = match &session.callback.hmac_param {
+        None => opened,
+        Some(_) => signed_callback::proven(&opened, client).ok_or_else(unsigned)?,
+    };
     let verifier = match &returned.verifier {
         Some(sealed) => Some(
             state
@@ -272,7 +278,7 @@ async fn open_grant(
     Ok(CodeGrant {
         code,
         verifier,
-        redirect_uri: connector.redirect_uri(&state.public_url).into(),
+        redirect_uri: redemption.connector.redirect_uri(&state.public_url).into(),
     })
 }
 
@@ -322,6 +328,16 @@ fn being_completed() -> Problem {
         "the flow is being completed by another call",
     )
     .retry_after(Duration::from_secs(2))
+}
+
+/// The callback of a provider that signs them was not signed by it, or an admin has given another
+/// secret than the one it was signed with.
+fn unsigned() -> Failed {
+    Failed::over(
+        Ending::CodeRefused,
+        Code::CodeRefused,
+        "the callback is not signed with the client's secret; start again",
+    )
 }
 
 fn refusal(failure: &TokenFailure) -> Failed {

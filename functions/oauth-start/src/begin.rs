@@ -226,6 +226,7 @@ pub(crate) async fn begin(state: &State, app: &App, wanted: Beginning) -> Result
         response_mode: provider.authorize.response_mode.unwrap_or_default(),
         callback: Callback {
             code_param: provider.authorize.code_param,
+            hmac_param: provider.authorize.hmac_param,
             values: provider.callback,
         },
         config: wanted.config,

@@ -125,6 +125,10 @@ pub struct Authorize {
     /// What the callback calls the code.
     #[serde(default = "code")]
     pub code_param: String,
+    /// The parameter that signs the callback: the HMAC-SHA-256, in hex, of the others by the
+    /// client secret (Shopify). Absent where there is none.
+    #[serde(default)]
+    pub hmac_param: Option<String>,
     /// Whether PKCE is sent.
     pub pkce: Pkce,
 }

@@ -80,6 +80,7 @@ fn authorize(template: &Template, blanks: &Blanks<'_>) -> Result<Authorize, Conf
         omit: authorize.omit.clone(),
         response_mode: authorize.response_mode,
         code_param: authorize.code_param.clone(),
+        hmac_param: authorize.hmac_param.clone(),
         pkce: authorize.pkce.is_sent(),
     })
 }

@@ -110,6 +110,8 @@ pub struct Authorize {
     pub response_mode: Option<ResponseMode>,
     /// What the callback calls the code.
     pub code_param: String,
+    /// The parameter by which the callback is signed, where it is.
+    pub hmac_param: Option<String>,
     /// Whether PKCE with S256 is sent. Off only where a provider rejects it (H-05).
     pub pkce: bool,
 }

@@ -118,6 +118,9 @@ pub struct AuthorizationSession {
 pub struct Callback {
     /// What it calls the code.
     pub code_param: String,
+    /// By which parameter it is signed, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac_param: Option<String>,
     /// What of it is kept, by its name in `connection_config`.
     pub values: BTreeMap<String, CallbackValue>,
 }
@@ -127,6 +130,7 @@ impl Default for Callback {
     fn default() -> Self {
         Self {
             code_param: "code".into(),
+            hmac_param: None,
             values: BTreeMap::new(),
         }
     }
@@ -221,7 +225,8 @@ pub struct Redirected {
 pub struct Returned {
     /// Of the completion code: on the return URL, or on our own page's.
     pub completion: SecretHash,
-    /// The authorization code, sealed for this session.
+    /// The authorization code, sealed for this session; within its signed callback where that
+    /// is signed.
     pub code: Vec<u8>,
     /// The PKCE verifier, as before.
     pub verifier: Option<Vec<u8>>,

@@ -90,6 +90,12 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let params = self.0.iter();
+        params.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// `cursor`, as an earlier page gave it.
     pub fn cursor(&self) -> Option<&str> {
         self.get("cursor")

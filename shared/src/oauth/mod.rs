@@ -10,6 +10,7 @@ pub mod documents;
 pub mod http_client;
 pub mod provider_api;
 pub mod resolver;
+pub mod signed_callback;
 
 mod account;
 mod answer;

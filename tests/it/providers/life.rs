@@ -38,15 +38,8 @@ pub(super) async fn connect(
     connector: &str,
     config: Value,
 ) -> Answer {
-    let mut body = json!({"connector_id": connector, "return_url": RETURN});
-    if config.as_object().is_some_and(|config| !config.is_empty()) {
-        body["config"] = config;
-    }
-    let begin = Call::post("/v1/me/connections").user("alice").json(&body);
-    let begun = world.send(begin).await.expect_status(201);
-    let link = begun.text("connect_url");
-    let (authorize_url, cookie) = world.follow(link.strip_prefix(API).unwrap()).await;
-    let callback = match peer.consent(role, &authorize_url).await {
+    let (returned, cookie) = consented(world, peer, role, connector, config).await;
+    let callback = match returned {
         Returned::To(url) => {
             let path = url.strip_prefix(API).expect("back to the API");
             Call::get(path).cookie(&cookie)
@@ -73,6 +66,25 @@ pub(super) async fn connect(
         .location_params();
     assert_eq!(back["status"], "authorized", "{back:?}");
     world.complete("alice", &back["code"]).await
+}
+
+/// Has Alice begin and consent. Answers how the provider sends her browser back, and its cookie.
+pub(super) async fn consented(
+    world: &World,
+    peer: &Peer,
+    role: &str,
+    connector: &str,
+    config: Value,
+) -> (Returned, String) {
+    let mut body = json!({"connector_id": connector, "return_url": RETURN});
+    if config.as_object().is_some_and(|config| !config.is_empty()) {
+        body["config"] = config;
+    }
+    let begin = Call::post("/v1/me/connections").user("alice").json(&body);
+    let begun = world.send(begin).await.expect_status(201);
+    let link = begun.text("connect_url");
+    let (authorize_url, cookie) = world.follow(link.strip_prefix(API).unwrap()).await;
+    (peer.consent(role, &authorize_url).await, cookie)
 }
 
 /// One provider from connect to revoke.

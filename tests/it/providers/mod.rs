@@ -6,6 +6,7 @@ mod errors;
 mod life;
 mod page;
 mod share;
+mod signed;
 
 use std::collections::BTreeMap;
 

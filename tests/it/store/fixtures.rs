@@ -173,6 +173,7 @@ pub(super) fn session(id: &str, stage: Stage) -> AuthorizationSession {
         response_mode: ResponseMode::FormPost,
         callback: Callback {
             code_param: "auth_code".into(),
+            hmac_param: Some("hmac".into()),
             values: [(
                 "realm_id".to_owned(),
                 CallbackValue {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Faults, pointer};
 use crate::template::{AssumedLifetime, RefreshRequest, Revoke, Rotation, Template};
 use crate::words::{
-    ClientAuth, Method, RequestAuth, RevocationAuth, RevokedToken, ScopeEncoding, TokenCarrier,
-    is_protocol_param,
+    ClientAuth, Method, RequestAuth, ResponseMode, RevocationAuth, RevokedToken, ScopeEncoding,
+    TokenCarrier, is_protocol_param,
 };
 
 type Params = BTreeMap<String, String>;
@@ -112,6 +112,16 @@ fn authorize(template: &Template, faults: &mut Faults) {
         "authorize.code_param",
         PROTOCOL,
     );
+    if let Some(hmac) = &authorize.hmac_param {
+        let member = "authorize.hmac_param";
+        let taken = super::is_answer_param(hmac) || hmac == code;
+        faults.require(!taken, member, PROTOCOL);
+        let posted = authorize.response_mode == Some(ResponseMode::FormPost);
+        // Of a posted answer some parameters are passed on, and all of them are signed.
+        faults.require(!posted, member, "does not go with response_mode form_post");
+        let key = template.token.auth == ClientAuth::PrivateKeyJwt;
+        faults.require(!key, member, "needs a client secret, not a key");
+    }
 }
 
 fn token(template: &Template, faults: &mut Faults) {

@@ -314,6 +314,8 @@ fn h15_a_parameter_of_the_protocol_is_nobodys_to_set() {
         json!({"revoke": {"param": "client_id"}}),
         json!({"authorize": {"scope_param": "state"}}),
         json!({"authorize": {"code_param": "error"}}),
+        json!({"authorize": {"hmac_param": "state"}}),
+        json!({"authorize": {"hmac_param": "auth_code"}}),
         json!({"callback": {"realm_id": {"param": "code"}}}),
         json!({"callback": {"realm_id": {"param": "auth_code"}}}),
         json!({"callback": {"realm_id": {"param": "iss"}}}),
