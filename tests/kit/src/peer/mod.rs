@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use catalogue_format::{Method, Template};
 use http::{HeaderMap, StatusCode, header};
@@ -243,7 +243,7 @@ impl Peer {
 async fn answer(
     Shared(stage): Shared<Arc<Stage>>,
     method: http::Method,
-    OriginalUri(uri): OriginalUri,
+    uri: http::Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
