@@ -299,6 +299,16 @@ def logs_expire_and_are_encrypted(resources: dict) -> Iterator[str]:
             yield f"{name} lacks retention or encryption"
 
 
+def a_function_of_an_example_drops_no_failure_and_has_a_log_that_ends(resources: dict) -> Iterator[str]:
+    for name, one in of_type(resources, "AWS::Lambda::Function"):
+        properties = one["Properties"]
+        if not named(properties.get("DeadLetterConfig")) & {queue for queue, _ in of_type(resources, "AWS::SQS::Queue")}:
+            yield f"{name} drops its failures"
+        logs = named(properties.get("LoggingConfig", {}).get("LogGroup"))
+        if not logs or any("RetentionInDays" not in resources[log]["Properties"] for log in logs):
+            yield f"{name} has no log of its own that ends"
+
+
 CHECKS = [
     each_directory_is_a_function,
     each_function_has_its_own_role,
@@ -321,6 +331,7 @@ CHECKS_OF_EXAMPLES = [
     no_role_scans_or_reaches_what_it_does_not_name,
     queues_are_encrypted_and_refuse_cleartext,
     only_a_rule_sends_to_its_queue,
+    a_function_of_an_example_drops_no_failure_and_has_a_log_that_ends,
 ]
 
 if __name__ == "__main__":

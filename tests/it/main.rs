@@ -53,5 +53,6 @@ mod telemetry;
 mod template;
 mod tidy;
 mod vault;
+mod webhooks;
 mod window;
 mod world;

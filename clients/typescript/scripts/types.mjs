@@ -19,7 +19,7 @@ export async function types(document) {
   return head + astToString(await openapiTypes(JSON.stringify(ours)));
 }
 
-/** What this package calls, how it answers when it succeeds, and what that refers to. */
+/** What this package calls, how it answers when it succeeds, every event, and what those refer to. */
 function onlyUsed(document) {
   const paths = {};
   for (const [path, item] of Object.entries(document.paths)) {
@@ -33,9 +33,10 @@ function onlyUsed(document) {
       };
     }
   }
+  const events = Object.values(document.webhooks).map(({ post }) => post.requestBody.content["application/json"].schema);
+  const components = { schemas: { WebhookEvent: { oneOf: events } } };
   const wanted = new Set(REFUSALS);
-  collectReferences(paths, wanted);
-  const components = {};
+  collectReferences([paths, events], wanted);
   // A set hands on what is added to it meanwhile.
   for (const reference of wanted) {
     const [, , kind, name] = reference.split("/");

@@ -212,9 +212,251 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        WebhookEvent: {
+            actor: components["schemas"]["Actor"];
+            appId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "app.deleted";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            alias?: components["schemas"]["Alias"];
+            appId: components["schemas"]["Id"];
+            connectionId: components["schemas"]["Id"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            subject: components["schemas"]["ConnectorKind"];
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connection.connected";
+            userId?: components["schemas"]["UserId"];
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            alias?: components["schemas"]["Alias"];
+            appId: components["schemas"]["Id"];
+            connectionId: components["schemas"]["Id"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            subject: components["schemas"]["ConnectorKind"];
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connection.disconnected";
+            userId?: components["schemas"]["UserId"];
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            alias?: components["schemas"]["Alias"];
+            appId: components["schemas"]["Id"];
+            connectionId: components["schemas"]["Id"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            reason: components["schemas"]["ReconnectReason"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            subject: components["schemas"]["ConnectorKind"];
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connection.reconnect_required";
+            userId?: components["schemas"]["UserId"];
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            alias?: components["schemas"]["Alias"];
+            appId: components["schemas"]["Id"];
+            connectionId: components["schemas"]["Id"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            subject: components["schemas"]["ConnectorKind"];
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connection.reconnected";
+            userId?: components["schemas"]["UserId"];
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            alias?: components["schemas"]["Alias"];
+            appId: components["schemas"]["Id"];
+            connectionId: components["schemas"]["Id"];
+            connectorId: components["schemas"]["Id"];
+            grantedScopes: components["schemas"]["Scopes"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            subject: components["schemas"]["ConnectorKind"];
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connection.scopes_changed";
+            userId?: components["schemas"]["UserId"];
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connections.revoked";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.created";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.deleted";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.disabled";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.enabled";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            cause: components["schemas"]["Misconfiguration"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.misconfigured";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            connectorId: components["schemas"]["Id"];
+            id: components["schemas"]["EventId"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "connector.updated";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        } | {
+            actor: components["schemas"]["Actor"];
+            appId: components["schemas"]["Id"];
+            /** @description How many, up to this one. */
+            connections: number;
+            id: components["schemas"]["EventId"];
+            keyId: components["schemas"]["Id"];
+            /** @description Of the request that changed it; in its log line too. */
+            requestId?: string;
+            time: components["schemas"]["Time"];
+            /** @constant */
+            type: "credential.bulk_read";
+            /**
+             * @description Of this description. It grows when a member changes its meaning.
+             * @constant
+             */
+            version: 1;
+            workspaceId: components["schemas"]["Id"];
+        };
         Problem: {
             /** @enum {string} */
-            code: "account_mismatch" | "already_exists" | "code_refused" | "completion_invalid" | "completion_mode" | "confirmation_required" | "conflict" | "connector_disabled" | "connector_incomplete" | "discovery_failed" | "forbidden" | "id_token_invalid" | "idempotency_in_progress" | "idempotency_key_reused" | "insufficient_scope" | "internal" | "invalid_request" | "kind_mismatch" | "kms_unavailable" | "method_not_allowed" | "not_connected" | "not_found" | "on_behalf_of_required" | "payload_too_large" | "plan_required" | "precondition_failed" | "precondition_required" | "provider_unavailable" | "rate_limited" | "reconnect_required" | "session_expired" | "temporarily_unavailable" | "too_many_keys" | "unauthenticated" | "user_mismatch";
+            code: "account_mismatch" | "already_exists" | "code_refused" | "completion_invalid" | "completion_mode" | "confirmation_required" | "conflict" | "connector_disabled" | "connector_incomplete" | "discovery_failed" | "forbidden" | "id_token_invalid" | "idempotency_in_progress" | "idempotency_key_reused" | "insufficient_scope" | "internal" | "invalid_request" | "kind_mismatch" | "kms_unavailable" | "method_not_allowed" | "not_connected" | "not_found" | "on_behalf_of_required" | "payload_too_large" | "plan_required" | "precondition_failed" | "precondition_required" | "provider_unavailable" | "rate_limited" | "reconnect_required" | "session_expired" | "temporarily_unavailable" | "too_many_accounts" | "too_many_keys" | "unauthenticated" | "user_mismatch";
             /** @description What to do about it. */
             detail: string;
             errors?: components["schemas"]["FieldError"][];
@@ -261,8 +503,9 @@ export interface components {
          *     }
          */
         Begin: {
-            /** @description Under which of several accounts to keep it; the default one when left out. */
+            /** @description Under which of several accounts to keep it, of 20 at most; the default one when left out. */
             alias?: string | null;
+            config?: components["schemas"]["Told"];
             connectorId: components["schemas"]["Id"];
             display?: components["schemas"]["Display"];
             loginHint?: components["schemas"]["LoginHint"];
@@ -321,12 +564,37 @@ export interface components {
             /** @constant */
             tokenType: "Bearer";
         };
-        FieldError: {
-            /** @description What to do about it. */
-            detail: string;
-            /** @description The member or parameter, as the request spells it; nested ones with dots. */
-            field: string;
+        /** @description Who acted. Grantry itself has no id. */
+        Actor: {
+            id?: string;
+            kind: components["schemas"]["ActorKind"];
         };
+        /**
+         * @description The same for every delivery of the same change. Events come at least once.
+         * @example Q2hhbmdlLW9uZQ
+         */
+        EventId: string;
+        /**
+         * Format: date-time
+         * @example 2026-11-23T09:30:00Z
+         */
+        Time: string;
+        /**
+         * @description Which of a user's accounts, in the app's words.
+         * @example work
+         */
+        Alias: string;
+        /**
+         * @description Whose account: `user`, each user their own; `app`, one that an admin connects and everyone in the app uses.
+         * @default user
+         * @enum {string}
+         */
+        ConnectorKind: "user" | "app";
+        /**
+         * @description The subject of the user's JWT, without control characters.
+         * @example auth0|5f7c8
+         */
+        UserId: string;
         /**
          * @description Why a user has to connect again.
          *
@@ -340,8 +608,28 @@ export interface components {
          * @enum {string}
          */
         ReconnectReason: "scopes_changed" | "missing_scopes" | "grant_revoked" | "refresh_expired" | "refresh_outcome_lost" | "account_mismatch" | "connector_changed";
+        /**
+         * @example [
+         *       "calendar.readonly",
+         *       "email"
+         *     ]
+         */
+        Scopes: string[];
+        /**
+         * @description - `client_refused`: the provider does not take the client id and secret
+         *     - `request_refused`: it finds the token requests malformed
+         *     - `redirected`: the token endpoint answers with a redirect
+         * @enum {string}
+         */
+        Misconfiguration: "client_refused" | "request_refused" | "redirected";
+        FieldError: {
+            /** @description What to do about it. */
+            detail: string;
+            /** @description The member or parameter, as the request spells it; nested ones with dots. */
+            field: string;
+        };
         /** @enum {string} */
-        Action: "app.changed" | "app.deleted" | "app.deleting" | "connect.user_mismatch" | "connection.connected" | "connection.disconnected" | "connection.reconnect_required" | "connection.reconnected" | "connector.created" | "connector.deleted" | "connector.deleting" | "connector.disabled" | "connector.enabled" | "connector.misconfigured" | "connector.updated" | "credential.bulk_read" | "key.created" | "key.removed" | "token.read" | "user.erased";
+        Action: "app.changed" | "app.deleted" | "app.deleting" | "connect.failed" | "connect.user_mismatch" | "connection.connected" | "connection.disconnected" | "connection.reconnect_required" | "connection.reconnected" | "connections.revoked" | "connector.created" | "connector.deleted" | "connector.deleting" | "connector.disabled" | "connector.enabled" | "connector.misconfigured" | "connector.updated" | "credential.bulk_read" | "key.created" | "key.removed" | "token.read" | "user.erased";
         /** @enum {string} */
         ActorKind: "admin" | "user" | "app_key" | "system";
         /**
@@ -352,10 +640,15 @@ export interface components {
         /** @enum {string} */
         Outcome: "done" | "refused";
         /**
-         * Format: date-time
-         * @example 2026-11-23T09:30:00Z
+         * @description What the connector's provider asks each user for, such as the name of their shop: the `fields` of
+         *     `GET /v1/me/connectors`. A value that is missing or not of its form is told as `config.<name>`.
+         * @example {
+         *       "shop": "acme"
+         *     }
          */
-        Time: string;
+        Told: {
+            [key: string]: string;
+        };
         /**
          * @description Whether the flow's end goes to the return URL, or to the window that opened a popup.
          * @default redirect
@@ -366,18 +659,6 @@ export interface components {
         LoginHint: string | null;
         /** @description One of the app's return URLs, character for character. */
         ReturnUrl: string;
-        /**
-         * @description Which of a user's accounts, in the app's words.
-         * @example work
-         */
-        Alias: string;
-        /**
-         * @example [
-         *       "calendar.readonly",
-         *       "email"
-         *     ]
-         */
-        Scopes: string[];
         /**
          * @example {
          *       "revocation": "revoked",
@@ -415,6 +696,9 @@ export interface components {
             /** @description True while an admin has disabled it. Whatever the status, nothing is handed out then. */
             connectorDisabled?: boolean;
             connectorId: components["schemas"]["Id"];
+            endsWithIt?: components["schemas"]["EndsWithIt"];
+            /** @description What whoever connects an account is asked for, in `config`; left out where nothing is. */
+            fields?: components["schemas"]["ProviderField"][];
             grantedScopes?: components["schemas"]["Scopes"];
             /** @description When an app last read a token, to the hour. */
             lastReadAt?: components["schemas"]["Time"];
@@ -433,6 +717,7 @@ export interface components {
             alias?: components["schemas"]["Alias"];
             connectedAt?: components["schemas"]["Time"];
             connectionId?: components["schemas"]["Id"];
+            endsWithIt?: components["schemas"]["EndsWithIt"];
             grantedScopes?: components["schemas"]["Scopes"];
             /** @description When an app last read a token, to the hour. */
             lastReadAt?: components["schemas"]["Time"];
@@ -442,6 +727,41 @@ export interface components {
             refreshable?: boolean;
             /** @enum {string} */
             status: "not_connected" | "connected" | "reconnect_required";
+        };
+        /**
+         * @description What else a disconnect would end: the provider's revocation ends whatever the account has granted to the
+         *     connector's client, and these are, or may be, of the same account. In this app; absent where there is none.
+         *     Tell the user before they disconnect.
+         */
+        EndsWithIt: {
+            alias?: components["schemas"]["Alias"];
+            connectorId: components["schemas"]["Id"];
+        }[];
+        /**
+         * @example {
+         *       "asked": "admin",
+         *       "example": "acme",
+         *       "help": "What stands before .zendesk.com.",
+         *       "label": "Subdomain",
+         *       "name": "subdomain",
+         *       "pattern": "[a-z0-9-]{1,63}",
+         *       "required": true
+         *     }
+         */
+        ProviderField: {
+            /**
+             * @description Who gives the value; an admin for the connector, or each user for a connection.
+             * @enum {string}
+             */
+            asked: "admin" | "user";
+            default?: string;
+            example: string;
+            help: string;
+            label: string;
+            name: string;
+            /** @description What the whole value has to match. */
+            pattern?: string;
+            required: boolean;
         };
         /** @description What people read. Without control characters; blanks around it are cut off. */
         Name: string;
@@ -582,7 +902,7 @@ export interface operations {
             content: {
                 "application/x-www-form-urlencoded": {
                     /** @description The connector's id. */
-                    audience: string;
+                    audience: components["schemas"]["Id"];
                     /** @constant */
                     grantType: "urn:ietf:params:oauth:grant-type:token-exchange";
                     /** @constant */
@@ -593,6 +913,8 @@ export interface operations {
                     subjectToken: string;
                     /** @enum {string} */
                     subjectTokenType: "urn:ietf:params:oauth:token-type:jwt" | "urn:ietf:params:oauth:token-type:id_token";
+                } & {
+                    [key: string]: string;
                 };
             };
         };

@@ -14,6 +14,7 @@ export const FLOW_CODES = [
   "not_stored",
   "provider_refused",
   "provider_unavailable",
+  "too_many_accounts",
   "user_mismatch",
 ] as const;
 

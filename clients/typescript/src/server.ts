@@ -1,6 +1,6 @@
 /**
  * For an app's back end, which has an API key: fresh access tokens, and the connections of the
- * app's users.
+ * app's users. And for whoever is sent Grantry's events: that they are Grantry's.
  *
  * @packageDocumentation
  */
@@ -22,6 +22,7 @@ import type {
 export { type ClientCode, type ErrorCode, GrantryError } from "./errors.js";
 export type { ConnectionOptions } from "./http.js";
 export type * from "./types.js";
+export { type SignedWebhook, type WebhookCode, WebhookError, verifyWebhook } from "./webhook.js";
 
 /** How to reach Grantry, and as whom. */
 export interface ServerClientOptions extends ConnectionOptions {

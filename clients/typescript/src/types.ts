@@ -38,6 +38,8 @@ export type ReconnectReason = Schemas["ReconnectReason"];
 export type ProblemCode = Schemas["Problem"]["code"];
 /** What is wrong with one field of a request. */
 export type FieldError = Schemas["FieldError"];
+/** An event, of one of the types that docs/EVENTS.md lists. Ignore a newer Grantry's others. */
+export type WebhookEvent = Schemas["WebhookEvent"];
 
 /** What to connect, and where the browser comes back to. */
 export type ConnectOptions = Omit<Schemas["Begin"], "display">;

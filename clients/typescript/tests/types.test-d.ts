@@ -1,7 +1,7 @@
 // Compiled and never run: what the types let through, and what they do not.
 
 import { createClient } from "@grantry/client/browser";
-import { GrantryError, createServerClient } from "@grantry/client/server";
+import { GrantryError, createServerClient, verifyWebhook } from "@grantry/client/server";
 
 const client = createClient({ baseUrl: "https://connect.example", token: () => "jwt" });
 const server = createServerClient({ baseUrl: new URL("https://connect.example"), apiKey: "key" });
@@ -26,4 +26,10 @@ export async function refusedByTheCompiler(error: GrantryError) {
   accessToken satisfies string;
   // @ts-expect-error: some providers say nothing of an end
   expiresAt satisfies string;
+  const event = await verifyWebhook({ body: "", headers: {}, secrets: [] });
+  // @ts-expect-error: no such type
+  if (event.type === "connection.conected") return;
+  // @ts-expect-error: not every event has it
+  event.reason satisfies string;
+  if (event.type === "connection.reconnect_required") event.reason satisfies string;
 }

@@ -9,7 +9,7 @@ use super::source::{Source, files, words_after};
 const TABLES: [(char, u32); 2] = [('F', 47), ('B', 15)];
 
 /// A fault's letter and number.
-pub(super) type Number = (char, u32);
+type Number = (char, u32);
 
 /// The tests of a file by name, each with its doc comment. A fact of a store has its attribute in
 /// a macro, which is told its name in a line of its own.
@@ -36,7 +36,7 @@ pub(super) fn tests(file: &Source) -> BTreeMap<&str, String> {
 }
 
 /// The numbers at the head of a test's name: `f4_f8_one_fault` has two.
-pub(super) fn named(test: &str) -> impl Iterator<Item = Number> {
+fn named(test: &str) -> impl Iterator<Item = Number> {
     test.split('_').map_while(number)
 }
 
