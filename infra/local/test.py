@@ -28,10 +28,8 @@ CONTRACT_SEED = 7
 # Every fault at every kind of provider; one tick of the schedule comes while it burns.
 SMALL_FIRE = Options(connections=65, lifetime=20, grace=1800, burn=60, heal=300, kill_ms=400, freeze=0, lookups=10, seed=7)
 
-# Everything there is to log is logged, and then searched for secrets. Not the phases of each call
-# in the SDKs' engine and the pool of connections: nine lines of ten, which say nothing of what is
-# sent, and more than the emulator can take down while it serves a crowd.
-LOG_LEVEL = "trace,aws_smithy_runtime=info,aws_smithy_runtime_api=info,hyper_util=info"
+# Everything there is to log is logged, and then searched for secrets.
+LOG_LEVEL = "trace"
 
 # Cargo tells of a test binary in one line, Node of all its tests in two (TAP).
 RESULT = re.compile(r"test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed|# pass (?P<pass>\d+)|# fail (?P<fail>\d+)")
