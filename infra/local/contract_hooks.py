@@ -142,7 +142,7 @@ STORED = {
 # the same request, or are free of characters that a pattern would be unreadable for.
 IN_WORDS = {
     "accounts", "alias", "allowed_apps", "client_id", "client_secret", "config", "cursor", "keep_previous_secret", "login_hint",
-    "name", "previous_secret", "provider", "return_url", "return_urls", "scopes", "user_id",
+    "name", "previous_secret", "provider", "return_url", "return_urls", "scopes", "template", "user_id",
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ pub(crate) struct Draft {
     scope_policy: ScopePolicy,
     #[serde(default)]
     config: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "input::sent")]
     template: Option<Value>,
     allowed_apps: Option<Vec<AppId>>,
 }

@@ -22,6 +22,7 @@ use shared::http::respond;
 
 use crate::State;
 use crate::connectors::{being_deleted, read};
+use crate::input;
 
 /// How many connectors are marked side by side.
 const CONCURRENCY: usize = 10;
@@ -33,7 +34,9 @@ const TRIES: usize = 5;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
+    #[serde(default, deserialize_with = "input::sent")]
     provider: Option<ProviderId>,
+    #[serde(default, deserialize_with = "input::sent")]
     connector_id: Option<ConnectorId>,
     /// The workspace's id.
     confirm: Option<String>,
