@@ -125,7 +125,11 @@ fn filled(
     // RFC 6749 sections 3.1 and 3.2: endpoints have no fragment.
     faults.require(url.fragment().is_none(), member, "must not contain #");
     let same = url.as_str() == text || url.as_str().strip_suffix('/') == Some(&text);
-    faults.require(same, member, format!("must be written as {url}"));
+    faults.require(
+        same,
+        member,
+        format!("must be written as {}", shown(url.as_str())),
+    );
     // RFC 8414 section 2.
     let is_issuer = member.ends_with("issuer");
     faults.require(
@@ -138,7 +142,17 @@ fn filled(
         faults.require(
             false,
             member,
-            format!("must not contain the parameter {name}"),
+            format!("must not contain the parameter {}", shown(&name)),
         );
     }
+}
+
+/// As much of what somebody wrote as a refusal has to repeat.
+fn shown(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut shown: String = text.chars().take(MOST).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
